@@ -1,0 +1,32 @@
+# make sweep: a small sweep on drawn photographs, from nothing to a report.
+# make test: linting, types and tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.PHONY: sweep test install clean
+
+install: $(VENV)/installed
+
+# uv is several times faster where it is at hand; pip does the same.
+$(VENV)/installed: pyproject.toml
+	@if command -v uv >/dev/null; then \
+		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+	else \
+		$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet -e '.[dev]'; \
+	fi
+	@touch $@
+
+sweep: install
+	$(BIN)/python -m lynx_pose.train -m experiment=demo model=tiny,tiny_resnet aug=geometric,color
+	$(BIN)/python -m lynx_pose.report
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

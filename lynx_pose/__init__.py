@@ -1,0 +1,3 @@
+"""Pose estimation for Eurasian lynxes in camera-trap photographs."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,86 @@
+"""From a configuration to the objects that it describes."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from lynx_pose.data.augment.pipeline import Augmentation
+from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.data.records import Annotations
+from lynx_pose.data.skeleton import Skeleton
+from lynx_pose.errors import InputError
+from lynx_pose.metrics.pose_evaluation import PoseEvaluation
+from lynx_pose.models.pose_net import PoseHead, PoseNet
+from lynx_pose.task import PoseTask
+
+
+def read_annotations(cfg: DictConfig) -> Annotations:
+    """Read the dataset that the configuration names."""
+    annotations: Annotations = instantiate(cfg.data.reader, _convert_="all")
+    return annotations
+
+
+def build_augmentation(cfg: DictConfig) -> Augmentation:
+    """Make the training augmentation; an argument that a transform does not know is an error."""
+    with warnings.catch_warnings():
+        # albumentations only warns of unknown arguments, and then runs with its own defaults.
+        warnings.simplefilter("error", UserWarning)
+        try:
+            augmentation: Augmentation = instantiate(cfg.aug, _convert_="all")
+        except UserWarning as warning:
+            raise InputError(f"aug={cfg.aug.get('name')}: {warning}") from None
+    return augmentation
+
+
+def build_net(cfg: DictConfig, num_keypoints: int) -> PoseNet:
+    """Make the network with random weights."""
+    backbone = instantiate(cfg.model.backbone, _convert_="all")
+    return PoseNet(backbone, instantiate(cfg.head, _convert_="all"), num_keypoints)
+
+
+def build_datamodule(
+    cfg: DictConfig,
+    annotations: Annotations,
+    head: PoseHead,
+    kept_split: dict[str, list[str]] | None = None,
+) -> PoseDataModule:
+    """Make the data module; the crop's map comes from the head's codec."""
+    width, height = cfg.model.input_size
+    return PoseDataModule(
+        annotations=annotations,
+        augmentation=build_augmentation(cfg),
+        warp_matrix=head.warp_matrix,
+        input_size=(width, height),
+        split=cfg.data.split,
+        train_fraction=cfg.data.train_fraction,
+        split_seed=cfg.data.split_seed,
+        kept_split=kept_split,
+        seed=cfg.seed,
+        batch_size=cfg.loader.batch_size,
+        num_workers=cfg.loader.num_workers,
+        on_error=cfg.data.on_error,
+    )
+
+
+def build_task(cfg: DictConfig, net: PoseNet, datamodule: PoseDataModule) -> PoseTask:
+    """Make the task that trains the network on the data."""
+    skeleton = datamodule.skeleton
+    return PoseTask(
+        net=net,
+        skeleton=skeleton,
+        evaluation=PoseEvaluation(datamodule.val_records, skeleton.sigmas),
+        optimizer=instantiate(cfg.optimizer, _convert_="all"),
+        schedule=instantiate(cfg.schedule, _convert_="all"),
+        flip_test=cfg.flip_test,
+        note=checkpoint_note(cfg, skeleton),
+    )
+
+
+def checkpoint_note(cfg: DictConfig, skeleton: Skeleton) -> dict[str, Any]:
+    """Return what a checkpoint must carry to be loaded by itself."""
+    wanted = OmegaConf.masked_copy(cfg, ["name", "model", "head", "flip_test"])
+    return {"config": OmegaConf.to_container(wanted, resolve=False), "skeleton": skeleton.to_dict()}

@@ -1,0 +1,1 @@
+"""What happens beside training: records of the run, progress, pictures."""

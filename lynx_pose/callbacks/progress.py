@@ -1,0 +1,30 @@
+"""The progress bar: rate, loss, AP, and the time left for the whole run."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import TQDMProgressBar
+
+
+class RunProgress(TQDMProgressBar):
+    """Lightning's bar, with the run's remaining time beside the epoch's."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        super().on_train_start(trainer, pl_module)
+        self._start_time = time.monotonic()
+        self._start_epoch = trainer.current_epoch
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Return loss and AP as logged, and `left` once one epoch has passed."""
+        metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        done = trainer.current_epoch - self._start_epoch
+        if done > 0 and trainer.max_epochs and trainer.max_epochs > 0:
+            per_epoch = (time.monotonic() - self._start_time) / done
+            metrics["left"] = str(timedelta(seconds=round(per_epoch * (trainer.max_epochs - trainer.current_epoch))))
+        return metrics

@@ -1,0 +1,96 @@
+"""Writes a run's metrics.csv and predictions.json, and remembers its best epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+
+from lynx_pose.run_folder import RunFolder, write_json, write_text
+from lynx_pose.task import PoseTask
+
+Row = dict[str, float | int | None]
+
+
+class RunRecord(pl.Callback):
+    """Record every epoch.
+
+    The rows travel in the checkpoint, so a resumed run writes the whole curve, without the epochs that were
+    lost.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
+        self.rows: list[Row] = []
+        self.best: Row | None = None
+        self.train_seconds = 0.0
+        self.train_images = 0
+        self._started = 0.0
+        self._validated = False
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
+        """Start the clock with the epoch's first batch."""
+        if index == 0:
+            self._started, self._validated = time.monotonic(), False
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """Count images, and stop the clock with the last batch, before validation."""
+        self.train_images += len(batch.image) * trainer.world_size
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self.train_seconds += time.monotonic() - self._started
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Note that this epoch has figures of its own."""
+        self._validated = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Add the epoch's row; if it is the best so far, keep its poses."""
+        assert isinstance(module, PoseTask)
+        losses = trainer.callback_metrics
+        row: Row = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "train/loss": float(losses["train/loss"]),
+            "val/loss": float(losses["val/loss"]) if self._validated else None,
+        }
+        if self._validated:
+            row |= {f"val/{name}": value for name, value in module.figures.items()}
+        self.rows.append(row)
+        improved = self._validated and (self.best is None or (row["val/AP"] or 0) > (self.best["val/AP"] or 0))
+        if improved:
+            self.best = row
+        if trainer.is_global_zero:
+            self._write_rows()
+            if improved:
+                write_json(self.folder.predictions, module.evaluation.results())
+
+    def _write_rows(self) -> None:
+        text = io.StringIO()
+        columns = dict.fromkeys(name for row in self.rows for name in row)
+        writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.folder.metrics, text.getvalue())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        return {
+            "rows": self.rows,
+            "best": self.best,
+            "seconds": self.train_seconds,
+            "images": self.train_images,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where the checkpoint was written."""
+        self.rows, self.best = state["rows"], state["best"]
+        self.train_seconds, self.train_images = state["seconds"], state["images"]

@@ -1,0 +1,62 @@
+"""What the command lines share: where the configuration lies, and how errors reach the user."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import CompactHydraException, HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from lynx_pose.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_HERE = Path(__file__).resolve().parent
+# In a wheel the configuration lies inside the package, in a checkout beside it.
+CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if folder.is_dir())
+
+
+def hydra_command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Turn a function of a configuration into a command line.
+
+    Errors that a user can mend are printed as one message, unless HYDRA_FULL_ERROR=1 asks for the
+    traceback; in a sweep the other jobs go on.
+
+    Args:
+        config_name: file under `conf/`, without its suffix.
+    """
+
+    def decorate(job: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        @functools.wraps(job)
+        def guarded(cfg: DictConfig) -> Any:
+            try:
+                return job(cfg)
+            except (InputError, OmegaConfBaseException, HydraException) as error:
+                raise CompactHydraException(plain_message(error)) from error
+
+        command: Callable[[], None] = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
+            guarded
+        )
+        return command
+
+    return decorate
+
+
+def plain_message(error: BaseException) -> str:
+    """Return an error's message without the traceback that a loading process puts before it."""
+    message = str(error)
+    if "Original Traceback" in message:
+        message = message.rsplit(f"{InputError.__name__}: ", 1)[-1]
+    return message.strip() or type(error).__name__
+
+
+def wants_traceback() -> bool:
+    """Whether the user asked for tracebacks."""
+    return os.environ.get("HYDRA_FULL_ERROR", "0") == "1"

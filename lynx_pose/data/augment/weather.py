@@ -1,0 +1,207 @@
+"""Weather of the thesis that albumentations 2.0.8 draws by other algorithms than the version it used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from albumentations import ImageOnlyTransform
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Range = tuple[float, float]
+Point = tuple[int, int]
+Disc = tuple[float, Point, int, tuple[int, int, int]]
+
+
+class Rain(ImageOnlyTransform):
+    """Short slanted drops over the image, then a blur and a darkening of the whole.
+
+    Args:
+        slant_limit: range of the horizontal offset between a drop's ends, in pixels; one for all drops.
+        pixels_per_drop: image area for each drop.
+        drop_length: vertical extent of a drop in pixels.
+        drop_width: pixels.
+        drop_color: grey level of a drop.
+        blur_value: side of the averaging blur in pixels.
+        brightness_coefficient: factor of the HSV value.
+        p: probability.
+    """
+
+    def __init__(
+        self,
+        slant_limit: Range,
+        pixels_per_drop: int,
+        drop_length: int,
+        drop_width: int,
+        drop_color: int,
+        blur_value: int,
+        brightness_coefficient: float,
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.slant_limit = tuple(slant_limit)
+        self.pixels_per_drop = pixels_per_drop
+        self.drop_length = drop_length
+        self.drop_width = drop_width
+        self.drop_color = drop_color
+        self.blur_value = blur_value
+        self.brightness_coefficient = brightness_coefficient
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Draw the slant and the upper end of each drop."""
+        height, width = params["shape"][:2]
+        slant = int(self.py_random.uniform(*self.slant_limit))
+        count = height * width // self.pixels_per_drop
+        left, right = (slant, width) if slant < 0 else (0, max(width - slant, 0))
+        xs = self.random_generator.integers(left, right + 1, count)
+        ys = self.random_generator.integers(0, max(height - self.drop_length, 0) + 1, count)
+        return {"slant": slant, "drops": np.column_stack([xs, ys])}
+
+    def apply(self, img: Image, slant: int, drops: NDArray[np.int64], **params: Any) -> Image:
+        """Draw on [H, W, 3]."""
+        wet = img.copy()
+        color = (self.drop_color,) * 3
+        for x, y in drops.tolist():
+            cv2.line(wet, (x, y), (x + slant, y + self.drop_length), color, self.drop_width)
+        hsv = cv2.cvtColor(cv2.blur(wet, (self.blur_value, self.blur_value)), cv2.COLOR_RGB2HSV)
+        darker = (np.arange(256, dtype=np.float32) * np.float32(self.brightness_coefficient)).astype(np.uint8)
+        hsv[..., 2] = cv2.LUT(np.ascontiguousarray(hsv[..., 2]), darker)
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)  # type: ignore[return-value]
+
+
+class Fog(ImageOnlyTransform):
+    """Translucent white discs, denser around the centre, then a blur.
+
+    Args:
+        fog_coef: range of k_f, which sets the discs' width (a third of the image's, times k_f) and opacity.
+        alpha_coef: opacity of one disc is `alpha_coef` × k_f.
+        p: probability.
+    """
+
+    def __init__(self, fog_coef: Range, alpha_coef: float, p: float = 0.5):
+        super().__init__(p=p)
+        self.fog_coef = tuple(fog_coef)
+        self.alpha_coef = alpha_coef
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Draw k_f and the discs' upper left corners, in rings that shrink towards the centre."""
+        height, width = params["shape"][:2]
+        fog_coef = self.py_random.uniform(*self.fog_coef)
+        disc_width = max(1, int(width // 3 * fog_coef))
+        corners = []
+        for ring, (margin_x, margin_y) in enumerate(_rings(width, height, disc_width), start=1):
+            count = disc_width // 10 * ring
+            xs = self.random_generator.integers(margin_x, width - margin_x - disc_width + 1, count)
+            ys = self.random_generator.integers(margin_y, height - margin_y - disc_width + 1, count)
+            corners.append(np.column_stack([xs, ys]))
+        return {"fog_coef": fog_coef, "corners": np.concatenate(corners or [np.empty((0, 2), np.int64)])}
+
+    def apply(self, img: Image, fog_coef: float, corners: NDArray[np.int64], **params: Any) -> Image:
+        """Cover [H, W, 3]. A disc does the same to each pixel, so only their number over it matters."""
+        height, width = img.shape[:2]
+        disc_width = max(int(width // 3 * fog_coef), 10)
+        counts = _count_discs(corners + disc_width // 2, disc_width // 2, (height, width))
+        tables = _repeated_blend(self.alpha_coef * fog_coef, int(counts.max(initial=0)))
+        side = max(disc_width // 10, 1)
+        return cv2.blur(tables[counts[..., None], img], (side, side))  # type: ignore[return-value]
+
+
+def _rings(width: int, height: int, disc_width: int) -> Iterator[Point]:
+    """Yield the margins (x, y) that keep each ring's discs away from the image's borders, innermost first."""
+    margin_x, margin_y = width // 2 - 2 * disc_width, height // 2 - disc_width
+    while margin_x > -disc_width or margin_y > -disc_width:
+        yield margin_x, margin_y
+        margin_x -= 3 * disc_width * width // (width + height)
+        margin_y -= 3 * disc_width * height // (width + height)
+
+
+def _count_discs(centers: NDArray[np.int64], radius: int, shape: tuple[int, int]) -> NDArray[np.uint16]:
+    """Count for each pixel of an image the discs that cover it."""
+    side = 2 * radius + 1
+    disc = np.zeros((side, side), dtype=np.uint8)
+    cv2.circle(disc, (radius, radius), radius, color=1, thickness=-1)
+    height, width = shape
+    padded = np.zeros((height + 2 * side, width + 2 * side), dtype=np.uint16)
+    for x, y in centers.tolist():
+        left, top = x - radius + side, y - radius + side
+        if 0 <= left <= width + side and 0 <= top <= height + side:
+            padded[top : top + side, left : left + side] += disc
+    return padded[side : side + height, side : side + width]
+
+
+def _repeated_blend(alpha: float, most: int) -> Image:
+    """Tabulate [n, level]: `level` after n blends with white of opacity `alpha`, each rounded to a level."""
+    tables = np.empty((most + 1, 1, 256), dtype=np.uint8)
+    tables[0, 0] = np.arange(256)
+    white = np.full((1, 256), 255, dtype=np.uint8)
+    for n in range(most):
+        tables[n + 1] = cv2.addWeighted(white, alpha, tables[n], 1 - alpha, 0)
+    return tables[:, 0]
+
+
+class SunFlare(ImageOnlyTransform):
+    """Translucent discs along a line through the sun, and a bright core.
+
+    Args:
+        flare_roi: x0, y0, x1, y1 of the sun's possible places, as fractions of the image.
+        num_flare_circles: smallest and largest number of discs.
+        alpha: range of a disc's opacity.
+        spacing: distance of possible disc centres along the line, in pixels.
+        src_radius: radius of the core in pixels.
+        src_color: RGB of the core; a disc is up to 50 levels darker in each channel.
+        p: probability.
+    """
+
+    def __init__(
+        self,
+        flare_roi: tuple[float, float, float, float],
+        num_flare_circles: tuple[int, int],
+        alpha: Range,
+        spacing: int,
+        src_radius: int,
+        src_color: tuple[int, int, int],
+        p: float = 0.5,
+    ):
+        super().__init__(p=p)
+        self.flare_roi = tuple(flare_roi)
+        self.num_flare_circles = tuple(num_flare_circles)
+        self.alpha = tuple(alpha)
+        self.spacing = spacing
+        self.src_radius = src_radius
+        self.src_color = tuple(src_color)
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Draw the sun's place, the line's angle and the discs on it."""
+        height, width = params["shape"][:2]
+        draw = self.py_random
+        left, top, right, bottom = self.flare_roi
+        angle = 2 * math.pi * draw.uniform(0, 1)
+        x, y = int(width * draw.uniform(left, right)), int(height * draw.uniform(top, bottom))
+        steps = range(-x, width - x, self.spacing)
+        discs = []
+        for _ in range(draw.randint(*self.num_flare_circles)):
+            along = draw.choice(steps)
+            center = (int(x + along * math.cos(angle)), int(y + along * math.sin(angle)))
+            radius = draw.randint(1, max(height // 100 - 2, 2)) ** 3
+            color = tuple(draw.randint(max(level - 50, 0), level) for level in self.src_color)
+            discs.append((draw.uniform(*self.alpha), center, radius, color))
+        return {"sun": (x, y), "discs": discs}
+
+    def apply(self, img: Image, sun: Point, discs: list[Disc], **params: Any) -> Image:
+        """Draw on [H, W, 3]; each disc is blended over an overlay that keeps the discs before it."""
+        overlay, output = img.copy(), img.copy()
+        for alpha, center, radius, color in discs:
+            cv2.circle(overlay, center, radius, color, -1)
+            cv2.addWeighted(overlay, alpha, output, 1 - alpha, 0, output)
+        overlay = output.copy()
+        steps = self.src_radius // 10
+        radii = np.linspace(1, self.src_radius, steps)
+        alphas = np.linspace(1, 0, steps) ** 3
+        for radius, alpha in zip(radii, alphas, strict=True):
+            cv2.circle(overlay, sun, int(radius), self.src_color, -1)
+            cv2.addWeighted(overlay, alpha, output, 1 - alpha, 0, output)
+        return output

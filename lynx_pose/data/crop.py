@@ -1,0 +1,108 @@
+"""The crop around an animal: one invertible affine map from image pixels to crop pixels.
+
+Pixel centres sit at integer coordinates, as in COCO, OpenCV and MMPose. Two conventions of the map exist,
+and each belongs to a codec: `classic_matrix` to heatmaps whose cell i sits at crop pixel i × stride, and
+`udp_matrix` (Huang et al. 2020, arXiv 1911.07524) to heatmaps that span the crop from edge to edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Matrix = NDArray[np.float64]
+PADDING = 1.25
+
+
+@dataclass(frozen=True, eq=False)
+class CropBox:
+    """A rotated box in image pixels, as a crop sees it.
+
+    Args:
+        center: [2] x, y.
+        size: [2] width and height, with the aspect ratio of the crop.
+        rotation: degrees; the classic map turns the content of the crop anticlockwise by it, the UDP map
+            clockwise, as their reference implementations do (augmentation draws both signs alike).
+    """
+
+    center: NDArray[np.float64]
+    size: NDArray[np.float64]
+    rotation: float = 0.0
+
+
+WarpMatrix = Callable[[CropBox, tuple[int, int]], Matrix]
+
+
+def fit_aspect_ratio(size: ArrayLike, aspect_ratio: float) -> NDArray[np.float64]:
+    """Enlarge (width, height) in one direction until width / height is `aspect_ratio`."""
+    width, height = np.asarray(size, dtype=np.float64)
+    return np.array([max(width, height * aspect_ratio), max(height, width / aspect_ratio)])
+
+
+def crop_box(box: ArrayLike, aspect_ratio: float, padding: float = PADDING) -> CropBox:
+    """Return the crop of an annotated box [x, y, width, height]: same centre, padded, of the aspect ratio."""
+    x, y, width, height = np.asarray(box, dtype=np.float64)
+    size = fit_aspect_ratio((width * padding, height * padding), aspect_ratio)
+    return CropBox(center=np.array([x + width / 2, y + height / 2]), size=size)
+
+
+def classic_matrix(crop: CropBox, output_size: tuple[int, int]) -> Matrix:
+    """Map image pixels to crop pixels so that the box of width w covers the crop's W pixels: factor W / w.
+
+    Args:
+        crop: box in image pixels.
+        output_size: (width, height) of the crop.
+
+    Returns:
+        [2, 3] matrix: crop point = matrix @ (x, y, 1).
+    """
+    width, height = output_size
+    # One factor for both axes: with a box of the crop's aspect ratio they are equal anyway.
+    scale = width / crop.size[0]
+    return _about(crop, crop.rotation, np.array([scale, scale]), np.array([width / 2, height / 2]))
+
+
+def udp_matrix(crop: CropBox, output_size: tuple[int, int]) -> Matrix:
+    """Map image pixels to crop pixels so that box edges fall on the outer pixel centres: factor (W − 1) / w.
+
+    Args:
+        crop: box in image pixels.
+        output_size: (width, height) of the crop.
+
+    Returns:
+        [2, 3] matrix: crop point = matrix @ (x, y, 1).
+    """
+    last = np.asarray(output_size, dtype=np.float64) - 1
+    return _about(crop, -crop.rotation, last / crop.size, last / 2)
+
+
+def _about(crop: CropBox, degrees: float, scale: NDArray[np.float64], target: NDArray[np.float64]) -> Matrix:
+    """Turn and scale about the crop's centre, then move that centre to `target`."""
+    angle = np.deg2rad(degrees)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    linear = scale[:, None] * turn
+    return np.column_stack([linear, target - linear @ crop.center])
+
+
+def mirror_matrix(image_width: int) -> Matrix:
+    """Map a photograph's pixels to those of its mirror image: x becomes width − 1 − x."""
+    return np.array([[-1.0, 0.0, image_width - 1.0], [0.0, 1.0, 0.0]])
+
+
+def compose(outer: Matrix, inner: Matrix) -> Matrix:
+    """Return the [2, 3] map that applies `inner` first and `outer` to its result."""
+    return outer @ np.vstack([inner, [0.0, 0.0, 1.0]])
+
+
+def transform_points(points: NDArray[np.float64], matrix: Matrix) -> NDArray[np.float64]:
+    """Apply a [2, 3] map to [..., 2] points."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def warp(image: NDArray[np.uint8], matrix: Matrix, output_size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Sample a crop [H, W, 3] from an image: bilinear, black where the crop leaves the image."""
+    return cv2.warpAffine(image, matrix, output_size, flags=cv2.INTER_LINEAR)  # type: ignore[return-value]

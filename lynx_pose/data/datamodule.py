@@ -1,0 +1,144 @@
+"""The LightningDataModule: read, check, split, load."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytorch_lightning as pl
+from rich.progress import track
+from torch.utils.data import DataLoader
+
+from lynx_pose.data.augment.pipeline import Augmentation
+from lynx_pose.data.crop import WarpMatrix
+from lynx_pose.data.dataset import CropDataset, EpochSampler, PoseBatch
+from lynx_pose.data.image import read_checked
+from lynx_pose.data.records import Annotations, PoseRecord
+from lynx_pose.data.split import split_records
+from lynx_pose.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class PoseDataModule(pl.LightningDataModule):
+    """Crops for training and validation.
+
+    Args:
+        annotations: what a reader found.
+        augmentation: of the training side; the validation side has none.
+        warp_matrix: convention of the crop's map, from the codec.
+        input_size: (width, height) of the crop.
+        split: name of the split, see `split_records`.
+        train_fraction: share of the training side where the split is drawn.
+        split_seed: of that draw.
+        kept_split: ids of both sides, where an earlier run has settled them.
+        seed: of the run.
+        batch_size: samples in a batch of one process.
+        num_workers: loading processes; None takes one for each core that this process may use, 8 at most.
+        on_error: `skip` opens every photograph once and leaves out those that cannot be used.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        augmentation: Augmentation,
+        warp_matrix: WarpMatrix,
+        input_size: tuple[int, int],
+        split: str = "random",
+        train_fraction: float = 0.75,
+        split_seed: int = 0,
+        kept_split: dict[str, list[str]] | None = None,
+        seed: int = 0,
+        batch_size: int = 32,
+        num_workers: int | None = None,
+        on_error: str = "raise",
+    ):
+        super().__init__()
+        self.augmentation = augmentation
+        self.warp_matrix = warp_matrix
+        self.input_size = input_size
+        self.seed = seed
+        self.batch_size = batch_size
+        self.num_workers = min(8, _usable_cores()) if num_workers is None else num_workers
+        self.annotations = annotations
+        self.skeleton = annotations.skeleton
+        self.left_out = annotations.left_out
+        records = list(annotations.records)
+        if on_error == "skip":
+            records = _readable(records, self.left_out)
+        if kept_split:
+            self.train_records, self.val_records = _kept(records, kept_split)
+        else:
+            self.train_records, self.val_records = split_records(records, split, train_fraction, split_seed)
+
+    @property
+    def split_ids(self) -> dict[str, list[str]]:
+        """Ids of the records on each side, to be kept with the run."""
+        return {
+            "train": [record.id for record in self.train_records],
+            "val": [record.id for record in self.val_records],
+        }
+
+    def train_dataloader(self) -> DataLoader[PoseBatch]:
+        """Return shuffled, augmented crops."""
+        return self._loader(self.train_records, self.augmentation, self.seed)
+
+    def val_dataloader(self) -> DataLoader[PoseBatch]:
+        """Return the validation crops in order."""
+        return self._loader(self.val_records, Augmentation("none"), None)
+
+    def _loader(
+        self, records: Sequence[PoseRecord], augmentation: Augmentation, order_seed: int | None
+    ) -> DataLoader[PoseBatch]:
+        dataset = CropDataset(records, self.skeleton, self.input_size, self.warp_matrix, augmentation, self.seed)
+        rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        workers = min(self.num_workers, len(records))
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=EpochSampler(len(records), order_seed, rank, processes),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=bool(self.trainer and self.trainer.strategy.root_device.type == "cuda"),
+        )
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _readable(records: Sequence[PoseRecord], left_out: Counter[str]) -> list[PoseRecord]:
+    """Open every photograph once; count and leave out the records of those that cannot be used."""
+
+    def problem(record: PoseRecord) -> str | None:
+        try:
+            read_checked(record.image_path, record.image_size, record.source)
+        except InputError as error:
+            return str(error)
+        return None
+
+    kept = []
+    with ThreadPoolExecutor(_usable_cores()) as pool:
+        problems = track(pool.map(problem, records), "checking photographs", total=len(records))
+        for record, message in zip(records, problems, strict=True):
+            if message is None:
+                kept.append(record)
+            else:
+                left_out["photographs that cannot be used"] += 1
+                log.warning("left out: %s", message)
+    return kept
+
+
+def _kept(records: Sequence[PoseRecord], split: dict[str, list[str]]) -> tuple[list[PoseRecord], list[PoseRecord]]:
+    """Restore the sides of an earlier run."""
+    by_id = {record.id: record for record in records}
+    missing = [name for side in ("train", "val") for name in split[side] if name not in by_id]
+    if missing:
+        raise InputError(
+            f"{len(missing)} records of the run's split are not in the dataset any more, the first is "
+            f"{missing[0]}: the annotations have changed since. Use the files that the run was trained on"
+        )
+    return [by_id[name] for name in split["train"]], [by_id[name] for name in split["val"]]

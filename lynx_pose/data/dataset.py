@@ -1,0 +1,136 @@
+"""Samples: a record becomes a crop with its keypoints in crop pixels."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from lynx_pose.data.augment.geometry import View
+from lynx_pose.data.augment.pipeline import Augmentation
+from lynx_pose.data.crop import WarpMatrix, compose, crop_box, mirror_matrix, transform_points, warp
+from lynx_pose.data.image import read_checked
+from lynx_pose.data.records import PoseRecord
+from lynx_pose.data.skeleton import Skeleton
+
+# Loading runs in parallel by processes. OpenCV's own threads do not survive the fork that starts one, and
+# then its first call in there never returns.
+cv2.setNumThreads(0)
+
+
+class PoseBatch(NamedTuple):
+    """What crosses from the data to the model. Without the leading B it is one sample.
+
+    Args:
+        image: [B, H, W, 3] uint8 RGB crops.
+        keypoints: [B, K, 2] float32 in crop pixels, x before y; meaningless where not visible.
+        visible: [B, K] bool.
+        matrix: [B, 2, 3] float64, image pixels to crop pixels.
+        position: [B] int64 positions of the records in their dataset.
+    """
+
+    image: Tensor
+    keypoints: Tensor
+    visible: Tensor
+    matrix: Tensor
+    position: Tensor
+
+
+class CropDataset(Dataset[PoseBatch]):
+    """Crops of records.
+
+    Args:
+        records: the annotated animals.
+        skeleton: of all of them.
+        input_size: (width, height) of the crop.
+        warp_matrix: the convention of the crop's map; it comes from the codec that decodes the network.
+        augmentation: what is drawn for each sample.
+        seed: of the run.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[PoseRecord],
+        skeleton: Skeleton,
+        input_size: tuple[int, int],
+        warp_matrix: WarpMatrix,
+        augmentation: Augmentation,
+        seed: int,
+    ):
+        self.records = records
+        self.skeleton = skeleton
+        self.input_size = input_size
+        self.warp_matrix = warp_matrix
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: tuple[int, int]) -> PoseBatch:
+        """Return the sample of an (epoch, position) pair."""
+        epoch, position = key
+        record = self.records[position]
+        sample_key = (self.seed, epoch, zlib.crc32(record.id.encode()))
+        view = self.augmentation.view(self._view(record), self.skeleton, sample_key)
+        matrix = self.warp_matrix(view.crop, self.input_size)
+        keypoints = transform_points(view.keypoints, matrix)
+        if view.mirrored:
+            matrix = compose(matrix, mirror_matrix(view.image_width))
+        image = read_checked(record.image_path, record.image_size, record.source)
+        crop = warp(self.augmentation.pixels(image, sample_key), matrix, self.input_size)
+        return PoseBatch(
+            image=torch.from_numpy(crop),
+            keypoints=torch.from_numpy(keypoints.astype(np.float32)),
+            visible=torch.from_numpy(view.visible.copy()),
+            matrix=torch.from_numpy(matrix),
+            position=torch.tensor(position),
+        )
+
+    def _view(self, record: PoseRecord) -> View:
+        width, height = self.input_size
+        return View(
+            crop=crop_box(record.box, width / height),
+            box_size=record.box[2:],
+            keypoints=record.keypoints,
+            visible=record.visible,
+            image_width=record.image_size[0],
+        )
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yield (epoch, position) pairs, so that a worker knows the epoch that it draws for.
+
+    Args:
+        count: number of records.
+        seed: of the run; None keeps the order and the epoch 0, for validation.
+        rank: this process.
+        processes: how many there are; process r takes every `processes`-th position from the r-th on, so
+            no sample is repeated to even out the shares.
+    """
+
+    def __init__(self, count: int, seed: int | None, rank: int = 0, processes: int = 1):
+        self.count = count
+        self.seed = seed
+        self.rank = rank
+        self.processes = processes
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this before each one."""
+        self.epoch = epoch if self.seed is not None else 0
+
+    def __len__(self) -> int:
+        return len(range(self.rank, self.count, self.processes))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.arange(self.count)
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        yield from ((self.epoch, int(position)) for position in order[self.rank :: self.processes])

@@ -1,0 +1,64 @@
+"""Reading photographs: whole, upright, RGB, of the size that the annotations say."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from lynx_pose.errors import InputError
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Decode a photograph to [H, W, 3] RGB, turned upright by its EXIF orientation.
+
+    Raises:
+        InputError: the file cannot be read, is no image, or ends before the image does.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: the image cannot be read ({error.strerror})") from None
+    # OpenCV fills the missing part of a truncated file with grey and says nothing, so it only decodes
+    # files that are seen to be complete; Pillow judges the others.
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if _is_complete(data) else None
+    if image is not None:
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+    return _read_strictly(data, path)
+
+
+def read_checked(path: Path, size: tuple[int, int], source: str) -> NDArray[np.uint8]:
+    """Decode a photograph and hold its size against the annotated (width, height).
+
+    Raises:
+        InputError: as `read_image`, or the sizes differ; the message names the annotation, too.
+    """
+    try:
+        image = read_image(path)
+    except InputError as error:
+        raise InputError(f"{error}; it belongs to {source}. Leave such records out with data.on_error=skip") from None
+    height, width = image.shape[:2]
+    if (width, height) != tuple(size):
+        raise InputError(
+            f"{path}: the image is {width}×{height} pixels but {source} says {size[0]}×{size[1]}; its keypoints "
+            "would be misplaced. Correct the annotation, or leave such records out with data.on_error=skip"
+        )
+    return image
+
+
+def _is_complete(data: bytes) -> bool:
+    """Whether a JPEG or PNG file ends as its format says."""
+    return data.rstrip(b"\0").endswith(b"\xff\xd9") or data[-8:-4] == b"IEND"
+
+
+def _read_strictly(data: bytes, path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "not an image, or damaged" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise InputError(f"{path}: the image cannot be decoded ({reason})") from None

@@ -1,0 +1,1 @@
+"""Readers: an annotation file in, `Annotations` out. One module a format."""

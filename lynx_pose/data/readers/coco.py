@@ -1,0 +1,220 @@
+"""COCO keypoint files with any skeleton (https://cocodataset.org/#format-data)."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lynx_pose.data.readers.parsing import (
+    Box,
+    Fields,
+    Finite,
+    Size,
+    existing_folder,
+    find_image,
+    listed,
+    parse,
+    read_json,
+    tolerating,
+)
+from lynx_pose.data.records import Annotations, PoseRecord, fingerprint, make_record
+from lynx_pose.data.skeleton import ANIMAL_POSE_20, Skeleton, mirrored_pairs
+from lynx_pose.errors import InputError
+
+log = logging.getLogger(__name__)
+SPLIT = "file"
+
+
+class _Image(Fields):
+    id: int | str
+    file_name: str
+    width: Size
+    height: Size
+
+
+class _Annotation(Fields):
+    id: int | str
+    image_id: int | str
+    category_id: int | str
+    bbox: Box
+    keypoints: tuple[Finite, ...]
+    area: Finite | None = None
+
+
+class _Category(Fields):
+    id: int | str
+    name: str
+    keypoints: tuple[str, ...] = ()
+    skeleton: tuple[tuple[int, int], ...] = ()
+
+
+def read(
+    train: str,
+    images: str,
+    val: str | None = None,
+    sigmas: float | Sequence[float] | None = None,
+    default_sigma: float = 0.05,
+    pairs: Sequence[Sequence[str]] | None = None,
+    upper: Sequence[str] = (),
+    lower: Sequence[str] = (),
+    on_error: str = "raise",
+) -> Annotations:
+    """Read one or two COCO keypoint files.
+
+    Args:
+        train: annotation file. With `val` beside it, the split named `file` puts each on its side.
+        images: folder of the photographs.
+        val: annotation file of the validation side, if there is one.
+        sigmas: OKS sigmas, one number or one a keypoint; None takes Animal-Pose's own for its 20 keypoints.
+        default_sigma: what any other skeleton gets when `sigmas` is None; a warning says so.
+        pairs: (left name, right name) pairs; None finds them in names such as `left_eye`, `L_Eye`.
+        upper: names of the front half of the body, for half-body crops.
+        lower: names of the rear half.
+        on_error: `raise` stops at the first bad record, `skip` counts it and goes on.
+
+    Raises:
+        InputError: a file, the skeleton or (with `raise`) a record cannot be used.
+    """
+    folder = existing_folder(images, "data.images")
+    sides = {"train": Path(train).expanduser()} | ({"val": Path(val).expanduser()} if val else {})
+    contents = {side: read_json(path) for side, path in sides.items()}
+    skeletons = {side: _skeleton(contents[side], path) for side, path in sides.items()}
+    skeleton = skeletons["train"]
+    if any(other != skeleton for other in skeletons.values()):
+        raise InputError(f"{val}: its keypoints differ from those of {train}; both files need the same skeleton")
+    left_out: Counter[str] = Counter()
+    records: list[PoseRecord] = []
+    for side, path in sides.items():
+        records += _records(contents[side], path, side, folder, len(skeleton), on_error, left_out)
+    skeleton = _completed(skeleton, sigmas, default_sigma, pairs, upper, lower)
+    return Annotations(records, skeleton, left_out, fingerprint(list(sides.values())), tuple(sides.values()))
+
+
+def _records(
+    content: dict[str, Any],
+    path: Path,
+    side: str,
+    folder: Path,
+    count: int,
+    on_error: str,
+    left_out: Counter[str],
+) -> list[PoseRecord]:
+    images = {}
+    for number, raw in enumerate(listed(content, "images", path)):
+        with tolerating(on_error, left_out):
+            image = parse(_Image, raw, f"{path}: images[{number}]")
+            images[image.id] = image
+    records: dict[str, PoseRecord] = {}
+    for number, raw in enumerate(listed(content, "annotations", path)):
+        if isinstance(raw, dict) and _without_pose(raw):
+            left_out["annotations without a pose"] += 1
+            continue
+        with tolerating(on_error, left_out):
+            source = f"{path}: annotations[{number}]"
+            annotation = parse(_Annotation, raw, source)
+            name = f"{side}:{annotation.id}"
+            if name in records:
+                raise InputError(f"{source}: the annotation id {annotation.id} occurs twice in the file")
+            records[name] = _record(annotation, name, images, folder, count, source, side, left_out)
+    return list(records.values())
+
+
+def _without_pose(raw: dict[str, Any]) -> bool:
+    keypoints = raw.get("keypoints")
+    return not keypoints or (isinstance(keypoints, list) and not any(keypoints[2::3]))
+
+
+def _record(
+    annotation: _Annotation,
+    name: str,
+    images: dict[int | str, _Image],
+    folder: Path,
+    count: int,
+    source: str,
+    side: str,
+    left_out: Counter[str],
+) -> PoseRecord:
+    image = images.get(annotation.image_id)
+    if image is None:
+        raise InputError(f"{source}: image_id {annotation.image_id!r} is not among the file's images")
+    if len(annotation.keypoints) != 3 * count:
+        raise InputError(
+            f"{source}: has {len(annotation.keypoints)} keypoint numbers where the category's {count} keypoints "
+            f"need {3 * count} (x, y, visibility)"
+        )
+    values = np.asarray(annotation.keypoints).reshape(count, 3)
+    return make_record(
+        id=name,
+        image_id=image.id,
+        image_path=find_image(folder, [image.file_name], source),
+        image_size=(image.width, image.height),
+        box=annotation.bbox,
+        keypoints=values[:, :2],
+        labelled=values[:, 2] > 0,
+        area=annotation.area,
+        source=source,
+        left_out=left_out,
+        subsets={SPLIT: side},
+    )
+
+
+def _skeleton(content: dict[str, Any], path: Path) -> Skeleton:
+    """Take names and limbs from the categories that the annotations use; they must agree."""
+    used = {raw.get("category_id") for raw in listed(content, "annotations", path) if isinstance(raw, dict)}
+    categories = [
+        parse(_Category, raw, f"{path}: categories[{number}]")
+        for number, raw in enumerate(listed(content, "categories", path))
+    ]
+    described = {(category.keypoints, category.skeleton) for category in categories if category.id in used}
+    described = {(names, limbs) for names, limbs in described if names}
+    if len({names for names, _ in described}) != 1:
+        raise InputError(
+            f"{path}: its annotations use categories with {len(described)} different keypoint lists; one is needed"
+        )
+    names, limbs = next(iter(described))
+    if names == ANIMAL_POSE_20.names:
+        return ANIMAL_POSE_20
+    # COCO counts keypoints from 1 in a skeleton, but some files (ATRW) count from 0.
+    base = 0 if any(0 in limb for limb in limbs) else 1
+    edges = tuple((start - base, end - base) for start, end in limbs)
+    return Skeleton(names, mirrored_pairs(names), edges, (), (), (1.0,) * len(names))
+
+
+def _completed(
+    skeleton: Skeleton,
+    sigmas: float | Sequence[float] | None,
+    default_sigma: float,
+    pairs: Sequence[Sequence[str]] | None,
+    upper: Sequence[str],
+    lower: Sequence[str],
+) -> Skeleton:
+    """Add what a COCO file does not say and the configuration does."""
+
+    def indices(names: Sequence[str]) -> tuple[int, ...]:
+        for name in names:
+            if name not in skeleton.names:
+                raise InputError(f"keypoint name '{name}' is unknown; known are {', '.join(skeleton.names)}")
+        return tuple(skeleton.names.index(name) for name in names)
+
+    if skeleton == ANIMAL_POSE_20:
+        return skeleton.with_sigmas(sigmas) if sigmas is not None else skeleton
+    if sigmas is None:
+        log.warning(
+            "no OKS sigmas are known for these %d keypoints: %s is used for each, so AP compares runs on this "
+            "dataset and nothing else. Set data.sigmas to change that",
+            len(skeleton),
+            default_sigma,
+        )
+    return Skeleton(
+        names=skeleton.names,
+        pairs=skeleton.pairs if pairs is None else tuple((indices(pair)[0], indices(pair)[1]) for pair in pairs),
+        limbs=skeleton.limbs,
+        upper=indices(upper),
+        lower=indices(lower),
+        sigmas=(1.0,) * len(skeleton),
+    ).with_sigmas(default_sigma if sigmas is None else sigmas)

@@ -1,0 +1,129 @@
+"""The raw Lynx-Pose format: one JSON file with named keypoints beside a tree of photographs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lynx_pose.data.readers.parsing import (
+    Box,
+    Fields,
+    Finite,
+    Size,
+    existing_folder,
+    find_image,
+    listed,
+    parse,
+    read_json,
+    tolerating,
+)
+from lynx_pose.data.records import Annotations, PoseRecord, fingerprint, make_record
+from lynx_pose.data.skeleton import ANIMAL_POSE_20, KEYPOINT_INDEX
+from lynx_pose.errors import InputError
+
+
+class _Image(Fields):
+    id: str
+    width: Size
+    height: Size
+    file_name: str | None = None
+    file_path: str | None = None
+
+
+class _Attributes(Fields):
+    orientation: str | None = None
+    name: str | None = None
+
+
+class _Annotation(Fields):
+    image_id: str
+    bbox: Box
+    polygon: tuple[Finite, ...] = ()
+    keypoints: dict[str, tuple[Finite, Finite]]
+    attributes: _Attributes = Field(default_factory=_Attributes)
+
+
+def read(root: str, annotations: str = "metadata_cleaned.json", on_error: str = "raise") -> Annotations:
+    """Read a Lynx-Pose folder.
+
+    Args:
+        root: folder that holds the annotation file and, under it, the photographs.
+        annotations: name of the annotation file.
+        on_error: `raise` stops at the first bad record, `skip` counts it and goes on.
+
+    Raises:
+        InputError: the folder, the file or (with `raise`) a record cannot be used.
+    """
+    folder = existing_folder(root, "data.root")
+    path = folder / annotations
+    content = read_json(path)
+    left_out: Counter[str] = Counter()
+    images = {}
+    for number, raw in enumerate(listed(content, "images", path)):
+        with tolerating(on_error, left_out):
+            image = parse(_Image, raw, f"{path}: images[{number}]")
+            images[image.id] = image
+    records = []
+    for number, raw in enumerate(listed(content, "annotations", path)):
+        reason = _without_pose(raw)
+        if reason:
+            left_out[reason] += 1
+            continue
+        with tolerating(on_error, left_out):
+            source = f"{path}: annotations[{number}]"
+            records.append(_record(raw, str(number), images, folder, source, left_out))
+    return Annotations(records, ANIMAL_POSE_20, left_out, fingerprint([path]), (path,))
+
+
+def _without_pose(raw: Any) -> str | None:
+    """Name the reason why an annotation is not meant for pose estimation, if it is not."""
+    if not isinstance(raw, dict):
+        return None
+    if raw.get("tag") == "NOT_FOR_POSE":
+        return "annotations tagged NOT_FOR_POSE"
+    if raw.get("keypoints") in (None, {}, []):
+        return "annotations without a pose"
+    return None
+
+
+def _record(
+    raw: Any, name: str, images: dict[str, _Image], root: Path, source: str, left_out: Counter[str]
+) -> PoseRecord:
+    annotation = parse(_Annotation, raw, source)
+    image = images.get(annotation.image_id)
+    if image is None:
+        raise InputError(f"{source}: image_id '{annotation.image_id}' is not among the file's images")
+    keypoints, labelled = named_keypoints(annotation.keypoints, source)
+    return make_record(
+        id=name,
+        image_id=annotation.image_id,
+        image_path=find_image(root, [f"{image.id}.jpg", image.file_path, image.file_name], source),
+        image_size=(image.width, image.height),
+        box=annotation.bbox,
+        keypoints=keypoints,
+        labelled=labelled,
+        source=source,
+        left_out=left_out,
+        identity=annotation.attributes.name or None,
+        orientation=annotation.attributes.orientation or None,
+        polygon=annotation.polygon,
+    )
+
+
+def named_keypoints(
+    points: dict[str, tuple[float, float]], source: str
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Turn a mapping from keypoint name to (x, y) into arrays [20, 2] and [20] in Animal-Pose order."""
+    keypoints = np.zeros((len(ANIMAL_POSE_20), 2))
+    labelled = np.zeros(len(ANIMAL_POSE_20), dtype=bool)
+    for name, point in points.items():
+        if name not in KEYPOINT_INDEX:
+            raise InputError(f"{source}: keypoint name '{name}' is unknown; known are {', '.join(KEYPOINT_INDEX)}")
+        keypoints[KEYPOINT_INDEX[name]] = point
+        labelled[KEYPOINT_INDEX[name]] = True
+    return keypoints, labelled

@@ -1,0 +1,101 @@
+"""Which records train and which validate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lynx_pose.data.records import PoseRecord
+from lynx_pose.errors import InputError
+
+Split = tuple[list[PoseRecord], list[PoseRecord]]
+
+
+def random_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:
+    """Put `fraction` of the photographs at random on the training side; one photograph never serves both."""
+    return _by_group(records, [f"{record.image_id}" for record in records], fraction, seed)
+
+
+def identity_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:
+    """Keep every known individual on one side; animals without a name go by their photograph.
+
+    A photograph that shows a named animal follows that animal, and so do all individuals in it.
+    """
+    return _by_group(records, _connected_groups(records), fraction, seed)
+
+
+def shared_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:
+    """Put every record on both sides: for overfitting a few photographs on purpose."""
+    return list(records), list(records)
+
+
+STRATEGIES: dict[str, Callable[[Sequence[PoseRecord], float, int], Split]] = {
+    "random": random_split,
+    "identity": identity_split,
+    "shared": shared_split,
+}
+
+
+def split_records(records: Sequence[PoseRecord], name: str, fraction: float, seed: int) -> Split:
+    """Split by a strategy of ours or by one of the dataset's own splits.
+
+    Args:
+        records: all usable records.
+        name: `random`, `identity`, `shared`, or the name of a split that the dataset defines.
+        fraction: share of the training side, for strategies that draw.
+        seed: of the draw; independent of the run's seed, so that repeated runs share their validation set.
+
+    Raises:
+        InputError: no such split, or one of the sides stays empty.
+    """
+    own = sorted({split for record in records for split in record.subsets})
+    if name in STRATEGIES:
+        train, val = STRATEGIES[name](records, fraction, seed)
+    elif name in own:
+        train = [record for record in records if record.subsets.get(name) == "train"]
+        val = [record for record in records if record.subsets.get(name) == "val"]
+    else:
+        raise InputError(
+            f"data.split={name}: this dataset can be split by {', '.join([*STRATEGIES, *own])}, nothing else"
+        )
+    if not train or not val:
+        raise InputError(
+            f"data.split={name} leaves {len(train)} records for training and {len(val)} for validation; "
+            "both sides need at least one. Choose another split or give data.val for COCO files"
+        )
+    return train, val
+
+
+def _by_group(records: Sequence[PoseRecord], groups: Sequence[str], fraction: float, seed: int) -> Split:
+    """Fill the training side with whole groups, in random order, as close to its share as they allow."""
+    names = sorted(set(groups))
+    order = np.random.default_rng(seed).permutation(len(names))
+    sizes = dict.fromkeys(names, 0)
+    for group in groups:
+        sizes[group] += 1
+    wanted, training, taken = fraction * len(records), set(), 0
+    for position in order:
+        name = names[position]
+        if abs(taken + sizes[name] - wanted) <= abs(taken - wanted):
+            training.add(name)
+            taken += sizes[name]
+    sides = [group in training for group in groups]
+    train = [record for record, side in zip(records, sides, strict=True) if side]
+    val = [record for record, side in zip(records, sides, strict=True) if not side]
+    return train, val
+
+
+def _connected_groups(records: Sequence[PoseRecord]) -> list[str]:
+    """Name a group for each record so that equal individuals and equal photographs share theirs."""
+    parent: dict[str, str] = {}
+
+    def root(node: str) -> str:
+        while parent.setdefault(node, node) != node:
+            node = parent[node]
+        return node
+
+    for record in records:
+        image = f"image {record.image_id}"
+        parent[root(image)] = root(f"individual {record.identity}") if record.identity else root(image)
+    return [root(f"image {record.image_id}") for record in records]

@@ -1,0 +1,9 @@
+"""The one exception that means "what you gave me cannot be used"."""
+
+
+class InputError(Exception):
+    """A file, record or option of the user's cannot be used.
+
+    The message names the file and the record and says what to do. Commands print it alone, without a
+    traceback, and end with a non-zero exit code.
+    """

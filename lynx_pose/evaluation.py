@@ -1,0 +1,68 @@
+"""A checkpoint's figures on the validation set of its run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from lynx_pose.building import build_datamodule, build_net, build_task, read_annotations
+from lynx_pose.errors import InputError
+from lynx_pose.models.weights import network_state
+from lynx_pose.run_folder import RunFolder, read_json_file, write_json
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(run: Path, checkpoint: str, overrides: Sequence[str], output: Path) -> dict[str, float]:
+    """Evaluate a run's checkpoint and return the figures.
+
+    Args:
+        run: folder of the run.
+        checkpoint: `best` or `last`.
+        overrides: changes to the run's configuration, as `key=value`.
+        output: folder for evaluation.json and predictions.json.
+
+    Raises:
+        InputError: the run, its checkpoint or its data cannot be used.
+    """
+    folder = RunFolder(run)
+    cfg = _changed(folder.read_config(), overrides)
+    paths = {"best": folder.best, "last": folder.last}
+    if checkpoint not in paths:
+        raise InputError(f"checkpoint={checkpoint}: must be one of {', '.join(paths)}")
+    annotations = read_annotations(cfg)
+    net = build_net(cfg, len(annotations.skeleton))
+    datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split=read_json_file(folder.split))
+    try:
+        net.load_state_dict(network_state(paths[checkpoint]))
+    except RuntimeError as error:
+        raise InputError(
+            f"{paths[checkpoint]}: does not fit the run's network ({str(error).splitlines()[1]})"
+        ) from None
+    task = build_task(cfg, net, datamodule)
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer, _convert_="all", logger=False, enable_checkpointing=False, use_distributed_sampler=False
+    )
+    trainer.validate(task, datamodule=datamodule, verbose=False)
+    write_json(output / "evaluation.json", {"run": str(run), "checkpoint": checkpoint, "figures": task.figures})
+    write_json(output / "predictions.json", task.evaluation.results())
+    log.info("%s, %s checkpoint, %d animals", cfg.name, checkpoint, len(datamodule.val_records))
+    for name, value in task.figures.items():
+        log.info("  %-16s %.4f", name, value)
+    log.info("%s", output / "evaluation.json")
+    return task.figures
+
+
+def _changed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Apply `key=value` changes; a key that the run does not have is an error."""
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or OmegaConf.select(cfg, key, default=...) is ...:
+            raise InputError(f"overrides: '{override}' is not key=value with a key of the run's configuration")
+        OmegaConf.update(cfg, key, OmegaConf.from_dotlist([f"x={value}"]).x)
+    return cfg

@@ -1,0 +1,1 @@
+"""Figures of merit: pure functions, and torchmetrics that collect what they need across processes."""

@@ -1,0 +1,149 @@
+"""The validation metric: collects poses by instance, across processes, and computes all figures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+
+from lynx_pose.data.records import PoseRecord
+from lynx_pose.metrics.average_precision import coco_keypoint_figures
+
+# MMPose leaves keypoints of a lower confidence out of a pose's score.
+SCORE_THRESHOLD = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """Predicted poses of N records: keypoints [N, K, 2] in image pixels and confidences [N, K]."""
+
+    records: Sequence[PoseRecord]
+    keypoints: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
+class PoseEvaluation(Metric):
+    """AP, AR and distances of poses in image pixels.
+
+    Each instance counts once, however many processes saw it, so the figures do not depend on their number.
+
+    Args:
+        records: the validation records; `update` refers to them by position.
+        sigmas: K OKS sigmas.
+    """
+
+    full_state_update = False
+    index: list[Tensor]
+    keypoints: list[Tensor]
+    scores: list[Tensor]
+
+    def __init__(self, records: Sequence[PoseRecord], sigmas: Sequence[float]):
+        super().__init__()
+        self.records = records
+        self.sigmas = tuple(sigmas)
+        self.poses: Poses | None = None
+        for state in ("index", "keypoints", "scores"):
+            self.add_state(state, default=[], dist_reduce_fx="cat")
+
+    def update(self, index: Tensor, keypoints: Tensor, scores: Tensor) -> None:
+        """Add poses.
+
+        Args:
+            index: [B] positions of the records.
+            keypoints: [B, K, 2] in image pixels.
+            scores: [B, K] confidences.
+        """
+        self.index.append(index)
+        self.keypoints.append(keypoints.double())
+        self.scores.append(scores.double())
+
+    def _poses(self) -> Poses:
+        """Return what was collected, once an instance and in the records' order."""
+        arrays = [_concatenated(state) for state in (self.index, self.keypoints, self.scores)]
+        order = np.unique(arrays[0], return_index=True)[1]
+        records = [self.records[position] for position in arrays[0][order]]
+        return Poses(records, arrays[1][order], arrays[2][order])
+
+    def compute(self) -> dict[str, float]:
+        """Return AP, AP50, AP75, AR, and mean and median distance over all visible keypoints in image pixels.
+
+        Raises:
+            ValueError: AP cannot be computed; the message says why.
+        """
+        self.poses = poses = self._poses()
+        # Image ids may be words, which the evaluator cannot read: number the photographs.
+        images = {record.image_id: number for number, record in enumerate(self.records)}
+        numbers = [images[record.image_id] for record in poses.records]
+        results = pose_results(numbers, poses.keypoints, poses.scores)
+        figures = coco_keypoint_figures(ground_truth(poses.records, numbers), results, self.sigmas)
+        distances = pose_distances(poses)
+        return {name: figures[name] for name in ("AP", "AP50", "AP75", "AR")} | {
+            "mean_error_px": float(distances.mean()),
+            "median_error_px": float(np.median(distances)),
+        }
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return the poses of the last `compute` in COCO results format, under the dataset's own image ids."""
+        assert self.poses is not None, "compute() comes first"
+        records = self.poses.records
+        results = pose_results([record.image_id for record in records], self.poses.keypoints, self.poses.scores)
+        return [result | {"instance": record.id} for result, record in zip(results, records, strict=True)]
+
+
+def _concatenated(state: list[Tensor] | Tensor) -> NDArray[Any]:
+    """Join a state that is a list on one process and one tensor after merging several."""
+    return (state if isinstance(state, Tensor) else torch.cat(state)).cpu().numpy()
+
+
+def pose_distances(poses: Poses) -> NDArray[np.float64]:
+    """Return the distances in image pixels of all visible keypoints of all poses, as one list."""
+    truth = np.array([record.keypoints for record in poses.records])
+    visible = np.array([record.visible for record in poses.records])
+    return np.linalg.norm(poses.keypoints - truth, axis=-1)[visible]
+
+
+def pose_score(scores: NDArray[np.float64]) -> float:
+    """Return a pose's score: the mean confidence [K] of its keypoints above the threshold, else 0."""
+    confident = scores[scores > SCORE_THRESHOLD]
+    return float(confident.mean()) if confident.size else 0.0
+
+
+def pose_results(
+    image_ids: Sequence[int | str], keypoints: NDArray[np.float64], scores: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    """Return N poses [N, K, 2] with confidences [N, K] in COCO results format."""
+    rows = np.concatenate([keypoints, scores[..., None]], axis=-1).reshape(len(keypoints), -1)
+    return [
+        {"image_id": image_id, "category_id": 1, "keypoints": row.tolist(), "score": pose_score(confidences)}
+        for image_id, row, confidences in zip(image_ids, rows, scores, strict=True)
+    ]
+
+
+def ground_truth(records: Sequence[PoseRecord], image_ids: Sequence[int]) -> dict[str, Any]:
+    """Return records in COCO keypoint format, one image id each; equal ids are one photograph."""
+    annotations = []
+    for number, (record, image_id) in enumerate(zip(records, image_ids, strict=True), start=1):
+        points = np.concatenate([record.keypoints, 2.0 * record.visible[:, None]], axis=1)
+        annotations.append(
+            {
+                "id": number,
+                "image_id": image_id,
+                "category_id": 1,
+                "bbox": record.box.tolist(),
+                "area": record.area,
+                "iscrowd": 0,
+                "num_keypoints": int(record.visible.sum()),
+                "keypoints": points.ravel().tolist(),
+            }
+        )
+    return {
+        "images": [{"id": image_id} for image_id in dict.fromkeys(image_ids)],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "animal"}],
+    }

@@ -1,0 +1,1 @@
+"""From crops to keypoints: backbone, head, codec, loss, and where weights come from."""

@@ -1,0 +1,1 @@
+"""Codecs: coordinates to training targets and network outputs back to coordinates, batched, without parameters."""

@@ -1,0 +1,200 @@
+"""Where a network's first weights come from; each loader says what it loaded and what it left."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+from zipfile import is_zipfile
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from lynx_pose.errors import InputError
+from lynx_pose.models.pose_net import PoseNet
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Names of parameters and buffers, as the network calls them.
+
+    Args:
+        loaded: taken from the file.
+        missing: in the network but not in the file; they keep their random values.
+        unexpected: in the file but not in the network; they are ignored.
+    """
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"loaded {len(self.loaded)} tensors"]
+        for label, names in (("not in the file", self.missing), ("not in the network", self.unexpected)):
+            if names:
+                parts.append(f"{len(names)} {label} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class RandomInit:
+    """Keep the random weights that the network was made with."""
+
+    def __call__(self, net: PoseNet) -> LoadReport:
+        """Load nothing."""
+        return LoadReport((), tuple(net.state_dict()), ())
+
+
+@dataclass(frozen=True)
+class ImageNetInit:
+    """Take timm's ImageNet weights for the backbone.
+
+    Args:
+        name: the backbone's timm name.
+        path: file to load instead of timm's download, as `timm.create_model(..., pretrained=True)` would.
+    """
+
+    name: str
+    path: str | None = None
+
+    def __call__(self, net: PoseNet) -> LoadReport:
+        """Load the backbone."""
+        overlay = {"file": str(_existing(self.path))} if self.path else None
+        try:
+            classifier = timm.create_model(self.name, pretrained=True, pretrained_cfg_overlay=overlay)
+        except Exception as error:  # timm raises what its download or its loader raises, of many types
+            raise InputError(
+                f"init=imagenet: timm's weights of {self.name} cannot be had ({type(error).__name__}: {error}). "
+                "Give a file with init.path=..., or use init=random"
+            ) from error
+        return _load(net, {f"backbone.{name}": value for name, value in classifier.state_dict().items()})
+
+
+@dataclass(frozen=True)
+class MMPoseInit:
+    """Take a checkpoint of MMPose 0.x or 1.x, published or as its runner writes it.
+
+    Args:
+        path: the `.pth` file.
+    """
+
+    path: str
+    renamed: ClassVar[dict[str, str]] = {"keypoint_head.": "head."}
+
+    def __call__(self, net: PoseNet) -> LoadReport:
+        """Load backbone and head; a head for another number of keypoints is left out and reported."""
+        path = _existing(self.path)
+        content = read_tensors(path)
+        state = content.get("state_dict", content)
+        for old, new in self.renamed.items():
+            state = {name.replace(old, new, 1) if name.startswith(old) else name: v for name, v in state.items()}
+        report = _load(net, state)
+        # Architectures share some names and shapes, so a few tensors fit by chance.
+        if 2 * _backbone_tensors(report.loaded) <= _backbone_tensors(tuple(state)):
+            raise InputError(
+                f"{path}: most of its backbone does not fit the network ({report}); it belongs to another "
+                "architecture. Choose the model that it was trained as"
+            )
+        return report
+
+
+@dataclass(frozen=True)
+class RunInit:
+    """Take the best checkpoint of a finished run of ours.
+
+    Args:
+        path: the run's folder, or a checkpoint file.
+        part: prefix of the tensors to take: `backbone.` alone, or everything with the empty prefix.
+    """
+
+    path: str
+    part: str = ""
+
+    def __call__(self, net: PoseNet) -> LoadReport:
+        """Load the part."""
+        path = _existing(self.path)
+        state = network_state(path / "checkpoints" / "best.ckpt" if path.is_dir() else path)
+        return _load(net, {name: value for name, value in state.items() if name.startswith(self.part)})
+
+
+def _backbone_tensors(names: tuple[str, ...]) -> int:
+    return sum(name.startswith("backbone.") for name in names)
+
+
+def network_state(path: Path) -> dict[str, Tensor]:
+    """Return the network's tensors from a Lightning checkpoint of ours, without running code from it."""
+    content = read_checkpoint(path)
+    state = content.get("state_dict")
+    if not isinstance(state, dict) or not any(name.startswith("net.") for name in state):
+        raise InputError(f"{path}: is not a checkpoint of lynx_pose (no network in it)")
+    return {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of ours: tensors and plain values only."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such checkpoint. Has the run finished an epoch?") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: is not a readable checkpoint ({first_line})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds a {type(content).__name__}, not a checkpoint")
+    return content
+
+
+class Inert:
+    """Stands in for every class and function that a foreign checkpoint names; it does nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def read_tensors(path: Path) -> Mapping[str, Any]:
+    """Read a checkpoint that pickles other objects beside its tensors, without importing or running them.
+
+    Torch's restricted unpickler does the reading; whatever the file names that is not a tensor becomes an
+    `Inert`.
+    """
+    try:
+        # Published files have torch's old format, which cannot be searched; they hold plain values only.
+        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path) if is_zipfile(path) else []
+        with torch.serialization.safe_globals([(Inert, name) for name in foreign]):
+            return read_checkpoint(path)
+    except (ValueError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise InputError(f"{path}: is not a readable checkpoint ({error})") from None
+
+
+def _existing(path: str) -> Path:
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise InputError(f"init.path={path}: there is no such file or folder")
+    return found
+
+
+def _load(net: nn.Module, state: Mapping[str, Any]) -> LoadReport:
+    """Copy every tensor whose name and shape the network has; report the rest."""
+    own = net.state_dict()
+    fitting = {
+        name: value
+        for name, value in state.items()
+        if name in own and isinstance(value, Tensor) and value.shape == own[name].shape
+    }
+    net.load_state_dict(fitting, strict=False)
+    report = LoadReport(
+        loaded=tuple(fitting),
+        missing=tuple(name for name in own if name not in fitting),
+        unexpected=tuple(name for name in state if name not in fitting),
+    )
+    log.info("first weights: %s", report)
+    return report

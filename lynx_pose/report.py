@@ -1,0 +1,52 @@
+"""Compare runs: python -m lynx_pose.report [sweep folder ...]."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lynx_pose.command import wants_traceback
+from lynx_pose.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the report of one or more sweeps and print its table."""
+    parser = argparse.ArgumentParser(prog="python -m lynx_pose.report", description="Compare the runs of sweeps.")
+    parser.add_argument(
+        "sweep", nargs="*", type=Path, help="folder of a sweep or a run; default: the newest in multirun/"
+    )
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        _report(options.sweep)
+    except InputError as error:
+        if wants_traceback():
+            raise
+        sys.exit(f"{error}")
+
+
+def _report(sweeps: Sequence[Path]) -> None:
+    # Imported here so that --help answers at once.
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    from lynx_pose.reporting.page import write_report
+    from lynx_pose.reporting.runs import newest_sweep
+
+    page, runs, table = write_report(list(sweeps) or [newest_sweep(Path("multirun"))])
+    shown = RichTable("best AP", *table.augmentations)
+    for model, row in zip(table.models, table.cells, strict=True):
+        shown.add_row(model, *(f"{cell.text} ({cell.detail})" if cell.detail else cell.text for cell in row))
+    console = Console()
+    console.print(shown)
+    for run in runs:
+        if run.summary["status"] == "failed":
+            console.print(f"{run.label} failed: {run.summary.get('error')}", style="red", markup=False)
+    console.print(str(page.resolve()), soft_wrap=True, markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From the folders of a sweep's runs to a table, curves and pictures on one page."""

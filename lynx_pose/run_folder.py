@@ -1,0 +1,110 @@
+"""The folder of one run: what lies where, and how it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lynx_pose.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of the files that a run writes.
+
+    Args:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The whole composed configuration."""
+        return self.path / ".hydra" / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        """The command line's part of the configuration."""
+        return self.path / ".hydra" / "overrides.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """One row an epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Status, best figures, how and on what it ran."""
+        return self.path / "summary.json"
+
+    @property
+    def predictions(self) -> Path:
+        """The best checkpoint's poses on the validation set, in COCO results format."""
+        return self.path / "predictions.json"
+
+    @property
+    def split(self) -> Path:
+        """Ids of the records that train and that validate."""
+        return self.path / "split.json"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the epoch with the highest AP."""
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint of the last epoch."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    def read_config(self) -> DictConfig:
+        """Return the run's configuration.
+
+        Raises:
+            InputError: the folder is not one that a run wrote.
+        """
+        if not self.config.is_file():
+            raise InputError(f"{self.path}: is not the folder of a run (it has no .hydra/config.yaml)")
+        config = OmegaConf.load(self.config)
+        assert isinstance(config, DictConfig)
+        return config
+
+    def read_summary(self) -> dict[str, Any]:
+        """Return the summary; a run that has written none yet counts as interrupted."""
+        if not self.summary.is_file():
+            return {"status": "interrupted"}
+        summary: dict[str, Any] = read_json_file(self.summary)
+        return summary
+
+
+def read_json_file(path: Path) -> Any:
+    """Read a JSON file that we wrote.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; the run has not got that far") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is damaged ({error})") from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON so that a reader finds either the old content or the new, never half of it."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=True))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step, as `write_json`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,1 @@
+"""Sweeps: what their jobs are and how they ended."""

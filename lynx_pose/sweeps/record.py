@@ -1,0 +1,66 @@
+"""Keeps sweep.json: every job of a sweep with its overrides, status and summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from lynx_pose.run_folder import RunFolder, read_json_file, write_json
+
+
+def job_folders(sweep: Path) -> list[RunFolder]:
+    """Return the folders of a sweep's jobs, in the order of their numbers."""
+    folders = [RunFolder(config.parent.parent) for config in sweep.glob("*/.hydra/config.yaml")]
+    return sorted(folders, key=lambda folder: _number(folder.path.name))
+
+
+def _number(name: str) -> tuple[int, str]:
+    number = name.split("-")[0]
+    return (int(number), name) if number.isdigit() else (10**9, name)
+
+
+def read_sweep(sweep: Path) -> list[dict[str, Any]]:
+    """Return each job's folder, status and summary, from what the jobs wrote."""
+    jobs = []
+    for folder in job_folders(sweep):
+        summary = folder.read_summary()
+        jobs.append(
+            {
+                "folder": folder.path.name,
+                "name": summary.get("name", folder.path.name),
+                "overrides": summary.get("overrides", []),
+                "status": summary["status"],
+                "summary": summary,
+            }
+        )
+    return jobs
+
+
+class SweepRecord(Callback):
+    """Writes sweep.json into the sweep's folder when the sweep starts, after each job and at the end."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Begin the file."""
+        self._write(config)
+
+    def on_job_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Add a job's result; single runs have no sweep."""
+        if config.hydra.mode.name == "MULTIRUN":
+            self._write(config)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Complete the file."""
+        self._write(config)
+
+    def _write(self, config: DictConfig) -> None:
+        sweep = Path(config.hydra.sweep.dir)
+        write_json(sweep / "sweep.json", {"jobs": read_sweep(sweep)})
+
+
+def read_sweep_file(sweep: Path) -> dict[str, Any]:
+    """Return the content of sweep.json."""
+    content: dict[str, Any] = read_json_file(sweep / "sweep.json")
+    return content

@@ -1,0 +1,217 @@
+"""One run from its configuration to its folder."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+
+from lynx_pose.building import build_datamodule, build_net, build_task, read_annotations
+from lynx_pose.callbacks.pose_images import PoseImages
+from lynx_pose.callbacks.progress import RunProgress
+from lynx_pose.callbacks.run_record import RunRecord
+from lynx_pose.callbacks.wandb_logging import start_wandb
+from lynx_pose.command import plain_message
+from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.errors import InputError
+from lynx_pose.run_folder import RunFolder, read_json_file, write_json
+from lynx_pose.task import PoseTask
+
+log = logging.getLogger(__name__)
+PACKAGES = (
+    "torch",
+    "pytorch-lightning",
+    "timm",
+    "albumentations",
+    "opencv-python-headless",
+    "faster-coco-eval",
+)
+
+
+def train(cfg: DictConfig, hydra_cfg: DictConfig) -> dict[str, Any]:
+    """Train as configured and return the run's summary, which is also written to its folder.
+
+    Args:
+        cfg: the composed configuration of `conf/train.yaml`.
+        hydra_cfg: Hydra's own, which names the output folder and the sweep.
+
+    Raises:
+        InputError: something that the user gave cannot be used; the summary says `failed`, and why.
+    """
+    folder = _folder(cfg, hydra_cfg)
+    with _recorded(folder, cfg, hydra_cfg) as summary:
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
+        annotations = read_annotations(cfg)
+        net = build_net(cfg, len(annotations.skeleton))
+        kept_split = read_json_file(folder.split) if cfg.ckpt else None
+        datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split)
+        write_json(folder.split, datamodule.split_ids)
+        instantiate(cfg.init)(net)
+        task = build_task(cfg, net, datamodule)
+        summary["data"] = _data_summary(cfg, datamodule)
+        log.info("%s: %s", cfg.name, _data_line(summary["data"]))
+        record = RunRecord(folder)
+        trainer = _trainer(cfg, hydra_cfg, folder, record)
+        _fit(trainer, task, datamodule, cfg.ckpt)
+        summary.update(_result(trainer, record))
+    _log_end(summary, folder)
+    return summary
+
+
+def _folder(cfg: DictConfig, hydra_cfg: DictConfig) -> RunFolder:
+    """Return Hydra's output folder; a run that is continued goes on in its own."""
+    if not cfg.ckpt:
+        return RunFolder(Path(hydra_cfg.runtime.output_dir))
+    checkpoint = Path(cfg.ckpt).expanduser()
+    folder = RunFolder(checkpoint.resolve().parent.parent)
+    if not checkpoint.is_file():
+        raise InputError(f"ckpt={cfg.ckpt}: there is no such file; give <run>/checkpoints/last.ckpt")
+    then = folder.read_config()
+    differing = [key for key in cfg if key not in ("ckpt", "trainer") and cfg[key] != then.get(key)]
+    if differing:
+        raise InputError(
+            f"ckpt={cfg.ckpt}: that run was configured differently in {', '.join(map(str, differing))}. Repeat its "
+            f"own options, which {folder.overrides} lists, or start a new run from it with init=run "
+            f"init.path={folder.path}"
+        )
+    return folder
+
+
+@contextmanager
+def _recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iterator[dict[str, Any]]:
+    """Keep summary.json true: running, then completed, interrupted or failed, with the reason."""
+    summary: dict[str, Any] = {
+        "name": cfg.name,
+        "status": "running",
+        "overrides": list(hydra_cfg.overrides.task),
+        "choices": {str(group): choice for group, choice in hydra_cfg.runtime.choices.items() if choice},
+        "seed": cfg.seed,
+        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "threads": torch.get_num_threads(),
+    }
+    start = time.monotonic()
+    write_json(folder.summary, summary)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield summary
+        summary["status"] = "completed"
+    except KeyboardInterrupt:
+        summary["status"] = "interrupted"
+        raise
+    except BaseException as error:
+        summary["status"] = "failed"
+        summary["error"] = plain_message(error)
+        log.error("%s failed: %s", cfg.name, summary["error"])
+        raise
+    finally:
+        summary["seconds"] = round(time.monotonic() - start, 1)
+        write_json(folder.summary, summary)
+
+
+def _trainer(cfg: DictConfig, hydra_cfg: DictConfig, folder: RunFolder, record: RunRecord) -> pl.Trainer:
+    checkpoints = ModelCheckpoint(
+        dirpath=folder.best.parent,
+        filename=folder.best.stem,
+        monitor="val/AP",
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    logger = start_wandb(cfg, folder, _sweep_name(hydra_cfg))
+    # Checkpoints come last, so that they hold the record of their own epoch.
+    callbacks: list[pl.Callback] = [record]
+    if logger:
+        callbacks += [
+            LearningRateMonitor("step"),
+            PoseImages(cfg.logger.images_every_n_epochs, cfg.logger.images),
+        ]
+    if cfg.trainer.enable_progress_bar:
+        callbacks.append(RunProgress())
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer,
+        _convert_="all",
+        callbacks=[*callbacks, checkpoints],
+        logger=logger or False,
+        default_root_dir=str(folder.path),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        log_every_n_steps=1,
+        enable_model_summary=False,
+    )
+    return trainer
+
+
+def _sweep_name(hydra_cfg: DictConfig) -> str | None:
+    """Name the sweep by the last two parts of its folder, its date and time; None outside sweeps."""
+    if hydra_cfg.mode != RunMode.MULTIRUN:
+        return None
+    return "_".join(Path(hydra_cfg.sweep.dir).parts[-2:])
+
+
+def _fit(trainer: pl.Trainer, task: PoseTask, datamodule: PoseDataModule, ckpt: str | None) -> None:
+    if ckpt:
+        # Before Lightning, which would report a damaged file less clearly.
+        from lynx_pose.models.weights import network_state
+
+        network_state(Path(ckpt))
+    trainer.fit(task, datamodule=datamodule, ckpt_path=ckpt, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _data_summary(cfg: DictConfig, datamodule: PoseDataModule) -> dict[str, Any]:
+    return {
+        "name": cfg.data.name,
+        "fingerprint": datamodule.annotations.fingerprint,
+        "split": cfg.data.split,
+        "train": len(datamodule.train_records),
+        "val": len(datamodule.val_records),
+        "left_out": {reason: count for reason, count in datamodule.left_out.items() if count},
+    }
+
+
+def _data_line(data: dict[str, Any]) -> str:
+    line = f"{data['train']} animals to train on, {data['val']} to validate on ({data['name']}, split {data['split']})"
+    left_out = ", ".join(f"{count} {reason}" for reason, count in data["left_out"].items())
+    return f"{line}; left out: {left_out}" if left_out else line
+
+
+def _result(trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
+    """Return what training gave: the best epoch's figures and the training rate."""
+    best = {name.removeprefix("val/"): value for name, value in (record.best or {}).items()}
+    return {
+        "epochs": len(record.rows),
+        "best": best,
+        "images_per_second": round(record.train_images / max(record.train_seconds, 1e-9), 1),
+        "precision": str(trainer.precision),
+        "device": str(trainer.strategy.root_device),
+        "processes": trainer.world_size,
+    }
+
+
+def _log_end(summary: dict[str, Any], folder: RunFolder) -> None:
+    best = summary["best"]
+    if best:
+        log.info(
+            "%s: AP %.4f in epoch %d, median error %.1f px, %.0f images/s, %s",
+            summary["name"],
+            best["AP"],
+            best["epoch"],
+            best["median_error_px"],
+            summary["images_per_second"],
+            folder.path,
+        )

@@ -1,0 +1,170 @@
+"""Samples and loaders: the picture and its keypoints move together, whatever loads them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from lynx_pose.building import build_augmentation
+from lynx_pose.command import CONF
+from lynx_pose.data.augment.pipeline import Augmentation
+from lynx_pose.data.crop import classic_matrix, udp_matrix
+from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.data.dataset import CropDataset, EpochSampler
+from lynx_pose.data.readers import lynx_pose
+from lynx_pose.errors import InputError
+
+
+def _augmentation(name):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return build_augmentation(compose("train", overrides=[f"aug={name}"]))
+
+
+def _datamodule(folder, **options):
+    defaults = {
+        "augmentation": _augmentation("geometric"),
+        "warp_matrix": classic_matrix,
+        "input_size": (64, 64),
+        "batch_size": 2,
+        "num_workers": 0,
+    }
+    return PoseDataModule(lynx_pose.read(str(folder)), **(defaults | options))
+
+
+@pytest.mark.parametrize("warp_matrix", [classic_matrix, udp_matrix])
+def test_keypoints_follow_their_pixels(small_lynx, warp_matrix):
+    """Each keypoint was drawn as a dot of its own colour: the crop shows that colour at the keypoint."""
+    annotations = lynx_pose.read(str(small_lynx))
+    dataset = CropDataset(
+        annotations.records, annotations.skeleton, (256, 256), warp_matrix, _augmentation("geometric"), seed=0
+    )
+    flip = annotations.skeleton.flip_indices
+    seen = mirrored = 0
+    for epoch in range(30):
+        sample = dataset[(epoch, epoch % 6)]
+        record = annotations.records[epoch % 6]
+        order = list(range(20))
+        if np.linalg.det(sample.matrix[:, :2]) < 0:
+            order, mirrored = flip, mirrored + 1
+        far = _far_apart(record.keypoints)
+        for index in range(20):
+            x, y = (round(float(value)) for value in sample.keypoints[index])
+            source = order[index]
+            if source in far and 0 <= x < 256 and 0 <= y < 256:
+                color = torch.tensor([source * 12, 255 - source * 12, 40 + source * 9]).flip(0)
+                assert (sample.image[y, x].int() - color).abs().max() < 60, (epoch, index)
+                seen += 1
+    assert seen > 60
+    assert 5 < mirrored < 25
+
+
+def _far_apart(keypoints):
+    """Dots that no later dot covers, even in part."""
+    return {
+        index
+        for index in range(20)
+        if all(np.linalg.norm(keypoints[index] - later) > 8 for later in keypoints[index + 1 :])
+    }
+
+
+def test_matrix_maps_image_to_crop(small_lynx):
+    module = _datamodule(small_lynx)
+    for batch in module.train_dataloader():
+        for row in range(len(batch.position)):
+            record = module.train_records[int(batch.position[row])]
+            mapped = record.keypoints @ batch.matrix[row, :, :2].numpy().T + batch.matrix[row, :, 2].numpy()
+            expected = batch.keypoints[row].numpy()
+            if np.linalg.det(batch.matrix[row, :, :2]) < 0:
+                mapped = mapped[module.skeleton.flip_indices]
+            np.testing.assert_allclose(mapped, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["geometric", "color_then_noise"])
+def test_workers_and_processes_draw_what_one_would(small_lynx, name):
+    def draw(workers, rank, processes):
+        module = _datamodule(small_lynx, num_workers=workers, split="shared", augmentation=_augmentation(name))
+        loader = module.train_dataloader()
+        sampler = EpochSampler(6, 0, rank, processes)
+        sampler.set_epoch(4)
+        loader = torch.utils.data.DataLoader(loader.dataset, batch_size=2, sampler=sampler, num_workers=workers)
+        return {
+            int(i): (image, points)
+            for b in loader
+            for i, image, points in zip(b.position, b.image, b.keypoints, strict=True)
+        }
+
+    alone = draw(0, 0, 1)
+    shared = draw(2, 0, 2) | draw(2, 1, 2)
+    assert alone.keys() == shared.keys()
+    for index, (image, points) in alone.items():
+        assert torch.equal(image, shared[index][0])
+        assert torch.equal(points, shared[index][1])
+
+
+def test_epochs_differ_and_persistent_workers_know_the_epoch(small_lynx):
+    module = _datamodule(small_lynx, num_workers=1)
+    loader = module.train_dataloader()
+    epochs = []
+    for epoch in (0, 1, 0):
+        loader.sampler.set_epoch(epoch)
+        epochs.append(torch.cat([batch.keypoints for batch in loader]))
+    assert not torch.equal(epochs[0], epochs[1])
+    assert torch.equal(epochs[0], epochs[2])
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_share_each_epoch_without_repeating_a_sample(processes):
+    samplers = [EpochSampler(10, 5, rank, processes) for rank in range(processes)]
+    drawn = [position for sampler in samplers for _, position in sampler]
+    assert sorted(drawn) == list(range(10))
+    assert sum(len(sampler) for sampler in samplers) == 10
+
+
+def test_two_processes_see_the_batches_of_one():
+    whole = [position for _, position in EpochSampler(64, 5)]
+    halves = [[position for _, position in EpochSampler(64, 5, rank, 2)] for rank in range(2)]
+    for step in range(2):
+        one = set(whole[32 * step : 32 * step + 32])
+        assert one == {p for half in halves for p in half[16 * step : 16 * step + 16]}
+
+
+def test_validation_is_plain_and_in_order(small_lynx):
+    module = _datamodule(small_lynx, split="shared")
+    loader = module.val_dataloader()
+    assert torch.cat([batch.position for batch in loader]).tolist() == list(range(6))
+    plain = CropDataset(module.val_records, module.skeleton, (64, 64), classic_matrix, Augmentation("none"), seed=9)
+    assert torch.equal(next(iter(loader)).image[0], plain[(7, 0)].image)
+
+
+def test_split_is_kept(small_lynx):
+    module = _datamodule(small_lynx)
+    again = _datamodule(small_lynx, split_seed=5, kept_split=module.split_ids)
+    assert again.split_ids == module.split_ids
+    kept = module.split_ids
+    kept["val"].append("99")
+    with pytest.raises(InputError, match="the first is 99"):
+        _datamodule(small_lynx, kept_split=kept)
+
+
+def test_a_bad_photograph_stops_or_is_left_out(small_lynx):
+    path = small_lynx / "Traps" / "002.jpg"
+    path.write_bytes(path.read_bytes()[:200])
+    (small_lynx / "Traps" / "003.jpg").write_bytes((small_lynx / "Traps" / "000.jpg").read_bytes())
+    module = _datamodule(small_lynx, split="shared")
+    with pytest.raises(InputError, match=r"002.jpg: the image cannot be decoded.*annotations\[2\]"):
+        list(module.val_dataloader())
+    skipping = _datamodule(small_lynx, split="shared", on_error="skip")
+    assert len(skipping.val_records) == 5
+    assert skipping.left_out["photographs that cannot be used"] == 1
+    assert sum(len(batch.position) for batch in skipping.val_dataloader()) == 5
+
+
+def test_a_keypoint_just_outside_the_crop_stays(small_lynx):
+    annotations = lynx_pose.read(str(small_lynx))
+    record = replace(annotations.records[0], box=np.array([40.0, 25.0, 8.0, 8.0]))
+    dataset = CropDataset([record], annotations.skeleton, (64, 64), classic_matrix, Augmentation("none"), 0)
+    sample = dataset[(0, 0)]
+    assert sample.visible.all()
+    assert ((sample.keypoints < 0) | (sample.keypoints > 63)).any()

@@ -1,0 +1,54 @@
+import pytest
+
+from lynx_pose.data.skeleton import ANIMAL_POSE_20, LYNX_POSE_NAMES, Skeleton, mirrored_pairs
+from lynx_pose.errors import InputError
+
+
+def test_flip_swaps_sides_and_keeps_the_middle():
+    order = ANIMAL_POSE_20.flip_indices
+    for index, name in enumerate(ANIMAL_POSE_20.names):
+        mirrored = name.replace("L_", "#").replace("R_", "L_").replace("#", "R_")
+        assert ANIMAL_POSE_20.names[order[index]] == mirrored
+    assert [order[i] for i in order] == list(range(20))
+
+
+def test_halves_cover_every_keypoint_once():
+    assert sorted(ANIMAL_POSE_20.upper + ANIMAL_POSE_20.lower) == list(range(20))
+    lower = {ANIMAL_POSE_20.names[index] for index in ANIMAL_POSE_20.lower}
+    assert lower == {"TailBase"} | {name for name in ANIMAL_POSE_20.names if "_B_" in name}
+
+
+def test_raw_names_are_the_same_joints_on_the_same_side():
+    for raw, name in zip(LYNX_POSE_NAMES, ANIMAL_POSE_20.names, strict=True):
+        side = {"l": "L_", "r": "R_"}.get(raw[0].lower() if raw[0] in "LR" or raw.startswith(("left", "right")) else "")
+        assert side is None or name.startswith(side)
+        for limb in ("-F-", "-B-"):
+            assert (limb in raw) == (limb.replace("-", "_") in name)
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs"),
+    [
+        (["left_eye", "right_eye", "nose"], ((0, 1),)),
+        (["snout", "leftear", "rightear", "tailbase"], ((1, 2),)),
+        (["R_Eye", "L_Eye"], ((1, 0),)),
+        (["Nose", "Nearknee", "Offknee"], ()),
+    ],
+)
+def test_pairs_are_found_in_names(names, pairs):
+    assert mirrored_pairs(names) == pairs
+
+
+def test_animal_pose_pairs_follow_from_its_names():
+    assert sorted(mirrored_pairs(ANIMAL_POSE_20.names)) == sorted(ANIMAL_POSE_20.pairs)
+
+
+def test_dictionary_and_back():
+    assert Skeleton.from_dict(ANIMAL_POSE_20.to_dict()) == ANIMAL_POSE_20
+
+
+def test_wrong_sigmas_are_refused():
+    with pytest.raises(InputError, match="20 keypoints but 2 OKS sigmas"):
+        ANIMAL_POSE_20.with_sigmas([0.1, 0.2])
+    with pytest.raises(InputError, match="positive"):
+        ANIMAL_POSE_20.with_sigmas(0.0)

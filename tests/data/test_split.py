@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from lynx_pose.data.records import PoseRecord
+from lynx_pose.data.split import split_records
+from lynx_pose.errors import InputError
+
+
+def _record(number, image=None, identity=None, **subsets):
+    return PoseRecord(
+        id=str(number),
+        image_id=image if image is not None else number,
+        image_path=None,
+        image_size=(10, 10),
+        box=np.array([0, 0, 5, 5.0]),
+        keypoints=np.zeros((2, 2)),
+        visible=np.ones(2, bool),
+        area=25.0,
+        source="",
+        identity=identity,
+        subsets=subsets,
+    )
+
+
+def _ids(records):
+    return [record.id for record in records]
+
+
+def test_random_split_has_the_thesis_proportions_and_repeats():
+    records = [_record(number) for number in range(1685)]
+    train, val = split_records(records, "random", 0.75, seed=0)
+    assert (len(train), len(val)) == (1264, 421)
+    assert sorted(_ids(train) + _ids(val), key=int) == _ids(records)
+    assert _ids(split_records(records, "random", 0.75, seed=0)[1]) == _ids(val)
+    assert _ids(split_records(records, "random", 0.75, seed=1)[1]) != _ids(val)
+
+
+def test_one_photograph_never_serves_both_sides():
+    records = [_record(number, image=number // 2) for number in range(200)]
+    train, val = split_records(records, "random", 0.5, seed=3)
+    assert not {record.image_id for record in train} & {record.image_id for record in val}
+
+
+def test_identity_split_keeps_individuals_on_one_side():
+    rng = np.random.default_rng(0)
+    names = [*(f"lynx-{number}" for number in range(18)), None, None]
+    records = [_record(number, image=number // 2, identity=names[rng.integers(20)]) for number in range(60)]
+    records += [_record(number, identity=names[number % 20]) for number in range(60, 800)]
+    train, val = split_records(records, "identity", 0.75, seed=0)
+    named = [{record.identity for record in side} - {None} for side in (train, val)]
+    assert not named[0] & named[1]
+    assert not {record.image_id for record in train} & {record.image_id for record in val}
+    assert len(train) + len(val) == 800
+    assert min(len(train), len(val)) > 0
+
+
+def test_the_datasets_own_split():
+    records = [_record(0, official="train"), _record(1, official="val"), _record(2)]
+    train, val = split_records(records, "official", 0.75, seed=0)
+    assert (_ids(train), _ids(val)) == (["0"], ["1"])
+
+
+def test_unknown_and_empty_splits_are_refused():
+    records = [_record(0, official="train"), _record(1)]
+    with pytest.raises(InputError, match="random, identity, shared, official, nothing else"):
+        split_records(records, "offical", 0.75, seed=0)
+    with pytest.raises(InputError, match="leaves 1 records for training and 0 for validation"):
+        split_records(records, "official", 0.75, seed=0)

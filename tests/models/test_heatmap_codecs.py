@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+
+from lynx_pose.data.crop import CropBox, classic_matrix, udp_matrix
+from lynx_pose.errors import InputError
+from lynx_pose.models.codecs.heatmap import ClassicHeatmap, UdpHeatmap
+
+CODECS = {"msra": ClassicHeatmap((256, 256)), "udp": UdpHeatmap((256, 256))}
+
+
+@pytest.fixture(scope="module")
+def codecs(reference):
+    return np.load(reference("codecs.npz"))
+
+
+def _tensor(values):
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_encoding_equals_the_reference(codecs, name):
+    keypoints, visible = _tensor(codecs["keypoints"][:, 0]), torch.from_numpy(codecs["visible"][:, 0] > 0.5)
+    heatmaps, weights = CODECS[name].encode(keypoints, visible)
+    np.testing.assert_allclose(heatmaps, codecs[f"{name}__heatmaps"], atol=1e-6)
+    np.testing.assert_array_equal(weights, codecs[f"{name}__keypoint_weights"][:, 0])
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("noisy", [False, True])
+def test_decoding_equals_the_reference(codecs, name, noisy):
+    suffix = "_noisy" if noisy else ""
+    heatmaps = _tensor(codecs[f"{name}__heatmaps"] + (codecs["noise"] if noisy else 0))
+    keypoints, scores = CODECS[name].decode(heatmaps)
+    expected_scores = codecs[f"{name}__scores{suffix}"][:, 0]
+    np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
+    # The reference's UDP decoder returns coordinates 256/255 too large.
+    factor = 255 / 256 if name == "udp" else 1.0
+    expected = codecs[f"{name}__decoded{suffix}"][:, 0] * factor
+    drawn = codecs[f"{name}__keypoint_weights"][:, 0] > 0
+    np.testing.assert_allclose(keypoints.numpy()[drawn], expected[drawn], atol=2e-3)
+    # Pure noise has a flat top, where the reference's own rounding decides on hundredths of a pixel.
+    if noisy:
+        np.testing.assert_allclose(keypoints.numpy()[~drawn], expected[~drawn], atol=0.05)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_an_empty_heatmap_has_a_defined_result_with_score_0(name):
+    keypoints, scores = CODECS[name].decode(torch.zeros(2, 3, 64, 64))
+    assert torch.isfinite(keypoints).all()
+    assert (keypoints < 0).all()
+    assert (scores == 0).all()
+
+
+@pytest.mark.parametrize(("name", "mean", "largest"), [("msra", 1.6, 2.83), ("udp", 0.01, 0.1)])
+def test_encode_and_decode_again(name, mean, largest):
+    """The classic codec rounds to cells of 4 pixels: 1.53 on average, half a cell's diagonal at most."""
+    keypoints = torch.rand(8, 20, 2, generator=torch.Generator().manual_seed(0)) * 180 + 38
+    decoded, _ = CODECS[name].decode(CODECS[name].encode(keypoints, torch.ones(8, 20, dtype=torch.bool))[0])
+    errors = (decoded - keypoints).norm(dim=-1)
+    assert errors.mean() < mean
+    assert errors.max() <= largest + 0.01
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_unflip_finds_the_keypoints_of_the_original(name):
+    """Targets of mirrored keypoints, turned back, decode to the original ones."""
+    codec, order = CODECS[name], [1, 0, 2]
+    keypoints = torch.tensor([[[40.0, 60.0], [140.0, 88.0], [200.0, 100.0]]])
+    visible = torch.ones(1, 3, dtype=torch.bool)
+    # A crop's pixels mirror about its middle pixel, x to 255 − x; the classic codec counts cells from pixel 0
+    # in steps of 4, so its cells mirror about another point, and shifting by a cell brings them within one.
+    mirrored = keypoints[:, order] * torch.tensor([-1.0, 1.0]) + torch.tensor([255.0, 0.0])
+    back, _ = codec.decode(codec.unflip(codec.encode(mirrored, visible)[0], order))
+    straight, _ = codec.decode(codec.encode(keypoints, visible)[0])
+    assert (back - straight).abs().max() <= (4.0 if name == "msra" else 0.05)
+    np.testing.assert_allclose(back[..., 1], straight[..., 1], atol=0.05)
+
+
+def test_rectangular_crops():
+    codec = ClassicHeatmap((192, 256))
+    heatmaps, _ = codec.encode(torch.tensor([[[100.0, 200.0]]]), torch.ones(1, 1, dtype=torch.bool))
+    assert heatmaps.shape == (1, 1, 64, 48)
+    assert (codec.decode(heatmaps)[0] - torch.tensor([100.0, 200.0])).abs().max() <= 2
+
+
+def test_each_codec_has_its_own_warp():
+    box = CropBox(np.array([50.0, 40.0]), np.array([128.0, 128.0]), 10.0)
+    np.testing.assert_array_equal(CODECS["msra"].warp_matrix(box, (64, 64)), classic_matrix(box, (64, 64)))
+    np.testing.assert_array_equal(CODECS["udp"].warp_matrix(box, (64, 64)), udp_matrix(box, (64, 64)))
+
+
+def test_crops_that_the_stride_does_not_divide_are_refused():
+    with pytest.raises(InputError, match="multiples of 4"):
+        ClassicHeatmap((255, 256))

@@ -1,0 +1,128 @@
+"""Backbones, head, loss and schedule."""
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from lynx_pose.building import build_net
+from lynx_pose.command import CONF
+from lynx_pose.errors import InputError
+from lynx_pose.models.backbone import timm_backbone
+from lynx_pose.models.losses import KeypointMSE
+from lynx_pose.models.schedule import WarmupMultiStep
+
+
+def _net(*overrides, keypoints=20):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return build_net(compose("train", overrides=list(overrides)), keypoints)
+
+
+@pytest.mark.parametrize(("model", "millions"), [("hrnet", 28.54), ("r50", 34.00), ("r152", 68.64)])
+def test_parameters_are_the_published_networks(model, millions):
+    net = _net(f"model={model}")
+    used = sum(p.numel() for name, p in net.named_parameters() if not _fuse_of_other_outputs(name, model))
+    assert used / 1e6 == pytest.approx(millions, abs=0.006)
+
+
+def _fuse_of_other_outputs(name, model):
+    """HRNet's last stage also fuses into coarser maps, which a heatmap head never uses."""
+    return (
+        model == "hrnet"
+        and name.startswith("backbone.stage4.2.fuse_layers.")
+        and not name.startswith("backbone.stage4.2.fuse_layers.0.")
+    )
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model=tiny"],
+        ["model=tiny_resnet"],
+        ["model=tiny_resnet", "model.backbone.name=mobilenetv3_small_050"],
+        ["model=tiny_resnet", "model.backbone.name=convnext_atto"],
+        ["model=tiny", "head.codec._target_=lynx_pose.models.codecs.heatmap.UdpHeatmap"],
+    ],
+)
+def test_networks_give_heatmaps_of_a_quarter_of_the_crop(overrides):
+    net = _net(*overrides).eval()
+    crops = torch.zeros(2, 128, 128, 3, dtype=torch.uint8)
+    assert net(crops).shape == (2, 20, 32, 32)
+
+
+def test_colours_are_normalised_as_imagenet_networks_expect():
+    net = _net("model=tiny")
+    seen = {}
+    net.backbone.register_forward_pre_hook(lambda module, inputs: seen.update(pixels=inputs[0]))
+    crop = torch.randint(0, 256, (1, 128, 128, 3), dtype=torch.uint8)
+    net(crop)
+    expected = (crop[0, 5, 9].double() / 255 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    )
+    np.testing.assert_allclose(seen["pixels"][0, :, 5, 9], expected, atol=1e-5)
+    assert seen["pixels"].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("name", ["resnet5", "no_such_net"])
+def test_an_unknown_backbone_is_named(name):
+    with pytest.raises(InputError, match=rf"model.backbone.name={name}: timm has no such network"):
+        timm_backbone(name)
+
+
+def test_a_feature_map_that_is_too_fine_is_refused():
+    with pytest.raises(InputError, match="stride 2"):
+        _net("model=tiny_resnet", "model.backbone.out_index=0")
+
+
+def test_loss_is_equation_6():
+    generator = torch.Generator().manual_seed(0)
+    output, target = (torch.rand(2, 3, 4, 5, generator=generator) for _ in range(2))
+    weight = torch.tensor([[1.0, 0.0, 2.0], [0.5, 1.0, 0.0]])
+    by_hand = 0.0
+    for b in range(2):
+        for k in range(3):
+            squares = sum((output[b, k, i, j] - target[b, k, i, j]) ** 2 for i in range(4) for j in range(5))
+            by_hand += weight[b, k] * squares / (4 * 5)
+    assert KeypointMSE()(output, target, weight) == pytest.approx(float(by_hand / 2), rel=1e-5)
+
+
+def test_invisible_keypoints_take_no_part():
+    net = _net("model=tiny")
+    output = torch.rand(1, 20, 32, 32, requires_grad=True)
+    visible = torch.zeros(1, 20, dtype=torch.bool)
+    visible[0, 3] = True
+    net.head.loss(output, torch.full((1, 20, 2), 60.0), visible).backward()
+    touched = output.grad.abs().sum(dim=(0, 2, 3)) > 0
+    assert touched.nonzero().flatten().tolist() == [3]
+
+
+def test_rates_are_the_thesis_rates():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([parameter], lr=5e-4)
+    schedule = WarmupMultiStep(optimizer, 40, warmup_epochs=5, warmup_start=1e-4, milestones=[45, 100, 140], gamma=0.3)
+    rates = []
+    for _ in range(180 * 40):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    at = {epoch: rates[epoch * 40] for epoch in (0, 5, 44, 45, 100, 140, 179)}
+    assert at == pytest.approx({0: 5e-8, 5: 5e-4, 44: 5e-4, 45: 1.5e-4, 100: 4.5e-5, 140: 1.35e-5, 179: 1.35e-5})
+    warmup = np.diff(rates[:200])
+    np.testing.assert_allclose(warmup, warmup[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "epochs", "milestones"),
+    [("hrnet", 180, [45, 100, 140]), ("r50", 180, [45, 100, 140]), ("r152", 190, [50, 110, 160])],
+)
+def test_configured_schedules_are_the_thesis_schedules(model, epochs, milestones):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", overrides=[f"model={model}", "aug=color"])
+    assert config.trainer.max_epochs == epochs
+    assert list(config.schedule.milestones) == milestones
+    assert (config.schedule.gamma, config.schedule.warmup_epochs, config.schedule.warmup_start) == (
+        0.3,
+        5,
+        1e-4,
+    )
+    assert (config.optimizer.lr, config.loader.batch_size, config.head.codec.sigma) == (5e-4, 32, 2.0)
