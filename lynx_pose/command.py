@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.errors import CompactHydraException, HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lynx_pose.errors import InputError
-
-log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).resolve().parent
 # In a wheel the configuration lies inside the package, in a checkout beside it.
@@ -37,6 +34,7 @@ def hydra_command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], C
         @functools.wraps(job)
         def guarded(cfg: DictConfig) -> Any:
             try:
+                _require_values(cfg)
                 return job(cfg)
             except (InputError, OmegaConfBaseException, HydraException) as error:
                 raise CompactHydraException(plain_message(error)) from error
@@ -50,11 +48,29 @@ def hydra_command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], C
 
 
 def plain_message(error: BaseException) -> str:
-    """Return an error's message without the traceback that a loading process puts before it."""
-    message = str(error)
+    """Return an error's message without what Hydra or a loading process put around it."""
+    origin: BaseException | None = error
+    while origin is not None and not isinstance(origin, InputError):
+        origin = origin.__cause__
+    message = str(origin or error)
     if "Original Traceback" in message:
         message = message.rsplit(f"{InputError.__name__}: ", 1)[-1]
     return message.strip() or type(error).__name__
+
+
+def _require_values(cfg: DictConfig) -> None:
+    """Name the options that have no default and were not given."""
+    missing = [f"{key}=..." for key in _missing(OmegaConf.to_container(cfg), "")]
+    if missing:
+        raise InputError(f"these options have no default, please give them: {', '.join(missing)}")
+
+
+def _missing(node: Any, name: str) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _missing(value, f"{name}.{key}" if name else str(key))
+    elif node == "???":
+        yield name
 
 
 def wants_traceback() -> bool:

@@ -6,6 +6,7 @@ import logging
 import platform
 import signal
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -18,19 +19,23 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.loggers import WandbLogger
 
 from lynx_pose.building import build_datamodule, build_net, build_task, read_annotations
 from lynx_pose.callbacks.pose_images import PoseImages
 from lynx_pose.callbacks.progress import RunProgress
 from lynx_pose.callbacks.run_record import RunRecord
-from lynx_pose.callbacks.wandb_logging import start_wandb
+from lynx_pose.callbacks.wandb_logging import wandb_run
 from lynx_pose.command import plain_message
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.errors import InputError
+from lynx_pose.models.weights import network_state
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json
 from lynx_pose.task import PoseTask
 
 log = logging.getLogger(__name__)
+# Lightning asks torch's tree functions in a way that they warn of.
+warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
 PACKAGES = (
     "torch",
     "pytorch-lightning",
@@ -52,23 +57,31 @@ def train(cfg: DictConfig, hydra_cfg: DictConfig) -> dict[str, Any]:
         InputError: something that the user gave cannot be used; the summary says `failed`, and why.
     """
     folder = _folder(cfg, hydra_cfg)
+    earlier = folder.read_summary() if cfg.ckpt else {}
     with _recorded(folder, cfg, hydra_cfg) as summary:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
-        annotations = read_annotations(cfg)
-        net = build_net(cfg, len(annotations.skeleton))
-        kept_split = read_json_file(folder.split) if cfg.ckpt else None
-        datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split)
-        write_json(folder.split, datamodule.split_ids)
-        instantiate(cfg.init)(net)
-        task = build_task(cfg, net, datamodule)
+        task, datamodule = _build(cfg, folder)
         summary["data"] = _data_summary(cfg, datamodule)
         log.info("%s: %s", cfg.name, _data_line(summary["data"]))
         record = RunRecord(folder)
-        trainer = _trainer(cfg, hydra_cfg, folder, record)
-        _fit(trainer, task, datamodule, cfg.ckpt)
+        with wandb_run(cfg, folder, _sweep_name(hydra_cfg), earlier.get("wandb")) as logger:
+            summary["wandb"] = logger.version if logger else None
+            trainer = _trainer(cfg, folder, record, logger)
+            _fit(trainer, task, datamodule, cfg.ckpt)
         summary.update(_result(trainer, record))
     _log_end(summary, folder)
     return summary
+
+
+def _build(cfg: DictConfig, folder: RunFolder) -> tuple[PoseTask, PoseDataModule]:
+    """Make task and data; a run that is continued keeps its split."""
+    annotations = read_annotations(cfg)
+    net = build_net(cfg, len(annotations.skeleton))
+    kept_split = read_json_file(folder.split) if cfg.ckpt else None
+    datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split)
+    write_json(folder.split, datamodule.split_ids)
+    instantiate(cfg.init)(net)
+    return build_task(cfg, net, datamodule), datamodule
 
 
 def _folder(cfg: DictConfig, hydra_cfg: DictConfig) -> RunFolder:
@@ -114,24 +127,16 @@ def _recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iter
     except BaseException as error:
         summary["status"] = "failed"
         summary["error"] = plain_message(error)
-        log.error("%s failed: %s", cfg.name, summary["error"])
+        if hydra_cfg.mode == RunMode.MULTIRUN:
+            # Hydra reports the first failure only, and not before the sweep's end.
+            log.error("%s failed: %s", cfg.name, summary["error"])
         raise
     finally:
         summary["seconds"] = round(time.monotonic() - start, 1)
         write_json(folder.summary, summary)
 
 
-def _trainer(cfg: DictConfig, hydra_cfg: DictConfig, folder: RunFolder, record: RunRecord) -> pl.Trainer:
-    checkpoints = ModelCheckpoint(
-        dirpath=folder.best.parent,
-        filename=folder.best.stem,
-        monitor="val/AP",
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    logger = start_wandb(cfg, folder, _sweep_name(hydra_cfg))
+def _trainer(cfg: DictConfig, folder: RunFolder, record: RunRecord, logger: WandbLogger | None) -> pl.Trainer:
     # Checkpoints come last, so that they hold the record of their own epoch.
     callbacks: list[pl.Callback] = [record]
     if logger:
@@ -144,7 +149,7 @@ def _trainer(cfg: DictConfig, hydra_cfg: DictConfig, folder: RunFolder, record: 
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         _convert_="all",
-        callbacks=[*callbacks, checkpoints],
+        callbacks=[*callbacks, *_checkpoints(folder)],
         logger=logger or False,
         default_root_dir=str(folder.path),
         num_sanity_val_steps=0,
@@ -153,6 +158,22 @@ def _trainer(cfg: DictConfig, hydra_cfg: DictConfig, folder: RunFolder, record: 
         enable_model_summary=False,
     )
     return trainer
+
+
+def _checkpoints(folder: RunFolder) -> list[pl.Callback]:
+    """Keep the best epoch, and the last one whether it is better or not."""
+    monitors = {folder.best: "val/AP", folder.last: None}
+    return [
+        ModelCheckpoint(
+            dirpath=path.parent,
+            filename=path.stem,
+            monitor=monitor,
+            mode="max",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        for path, monitor in monitors.items()
+    ]
 
 
 def _sweep_name(hydra_cfg: DictConfig) -> str | None:
@@ -164,9 +185,7 @@ def _sweep_name(hydra_cfg: DictConfig) -> str | None:
 
 def _fit(trainer: pl.Trainer, task: PoseTask, datamodule: PoseDataModule, ckpt: str | None) -> None:
     if ckpt:
-        # Before Lightning, which would report a damaged file less clearly.
-        from lynx_pose.models.weights import network_state
-
+        # Lightning would report a damaged file less clearly.
         network_state(Path(ckpt))
     trainer.fit(task, datamodule=datamodule, ckpt_path=ckpt, weights_only=True)
     if trainer.interrupted:

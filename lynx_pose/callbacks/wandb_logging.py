@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import wandb
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
@@ -13,23 +17,39 @@ from lynx_pose.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 
-def start_wandb(cfg: DictConfig, folder: RunFolder, sweep: str | None) -> WandbLogger | None:
-    """Open the run in Weights & Biases; warn and return None where that cannot be done.
+@contextmanager
+def wandb_run(
+    cfg: DictConfig, folder: RunFolder, sweep: str | None, earlier: str | None
+) -> Iterator[WandbLogger | None]:
+    """Open the run in Weights & Biases and close it at the end; yield None where that cannot be done.
 
     Args:
         cfg: the whole configuration, which is logged.
         folder: of the run.
         sweep: name of the group, for a job of a sweep.
+        earlier: id of the W&B run that is continued.
     """
-    if cfg.logger.wandb is None:
-        return None
+    logger = _start(cfg, folder, sweep, earlier) if cfg.logger.wandb is not None else None
+    try:
+        yield logger
+    finally:
+        if logger:
+            # The next job of a sweep runs in this process, and must not log into this run.
+            wandb.finish(exit_code=int(sys.exc_info()[0] is not None))
+
+
+def _start(cfg: DictConfig, folder: RunFolder, sweep: str | None, earlier: str | None) -> WandbLogger | None:
+    options: Any = OmegaConf.to_container(cfg.logger.wandb, resolve=True)
     try:
         logger = WandbLogger(
             name=cfg.name,
             group=sweep,
             save_dir=str(folder.path),
             config=OmegaConf.to_container(cfg, resolve=True),
-            **_options(cfg),
+            id=earlier,
+            resume="allow" if earlier else None,
+            settings=wandb.Settings(init_timeout=cfg.logger.init_timeout, silent=True),
+            **options,
         )
         # WandbLogger only starts its run at the first use; start it here, where failing is harmless.
         logger.experiment.define_metric("val/AP", summary="max")
@@ -37,9 +57,3 @@ def start_wandb(cfg: DictConfig, folder: RunFolder, sweep: str | None) -> WandbL
         log.warning("training goes on without Weights & Biases: %s", error)
         return None
     return logger
-
-
-def _options(cfg: DictConfig) -> dict[str, Any]:
-    options = OmegaConf.to_container(cfg.logger.wandb, resolve=True)
-    assert isinstance(options, dict)
-    return {str(key): value for key, value in options.items()}
