@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,9 +19,27 @@ from lynx_pose.models.pose_net import PoseHead, PoseNet
 from lynx_pose.task import PoseTask
 
 
+def make(node: DictConfig, **more: Any) -> Any:
+    """Instantiate what a configuration describes, with plain lists and dictionaries as arguments.
+
+    Args:
+        node: with a `_target_`.
+        more: arguments beside the configured ones.
+
+    Raises:
+        InputError: the object could not be made from what the user gave; without Hydra's wrapping.
+    """
+    try:
+        return instantiate(node, _convert_="all", **more)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        raise
+
+
 def read_annotations(cfg: DictConfig) -> Annotations:
     """Read the dataset that the configuration names."""
-    annotations: Annotations = instantiate(cfg.data.reader, _convert_="all")
+    annotations: Annotations = make(cfg.data.reader)
     return annotations
 
 
@@ -30,7 +49,7 @@ def build_augmentation(cfg: DictConfig) -> Augmentation:
         # albumentations only warns of unknown arguments, and then runs with its own defaults.
         warnings.simplefilter("error", UserWarning)
         try:
-            augmentation: Augmentation = instantiate(cfg.aug, _convert_="all")
+            augmentation: Augmentation = make(cfg.aug)
         except UserWarning as warning:
             raise InputError(f"aug={cfg.aug.get('name')}: {warning}") from None
     return augmentation
@@ -38,8 +57,7 @@ def build_augmentation(cfg: DictConfig) -> Augmentation:
 
 def build_net(cfg: DictConfig, num_keypoints: int) -> PoseNet:
     """Make the network with random weights."""
-    backbone = instantiate(cfg.model.backbone, _convert_="all")
-    return PoseNet(backbone, instantiate(cfg.head, _convert_="all"), num_keypoints)
+    return PoseNet(make(cfg.model.backbone), make(cfg.head), num_keypoints)
 
 
 def build_datamodule(
@@ -73,8 +91,8 @@ def build_task(cfg: DictConfig, net: PoseNet, datamodule: PoseDataModule) -> Pos
         net=net,
         skeleton=skeleton,
         evaluation=PoseEvaluation(datamodule.val_records, skeleton.sigmas),
-        optimizer=instantiate(cfg.optimizer, _convert_="all"),
-        schedule=instantiate(cfg.schedule, _convert_="all"),
+        optimizer=make(cfg.optimizer),
+        schedule=make(cfg.schedule),
         flip_test=cfg.flip_test,
         note=checkpoint_note(cfg, skeleton),
     )

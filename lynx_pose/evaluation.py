@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from lynx_pose.building import build_datamodule, build_net, build_task, read_annotations
+from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
 from lynx_pose.errors import InputError
 from lynx_pose.models.weights import network_state
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json
@@ -45,9 +44,7 @@ def evaluate(run: Path, checkpoint: str, overrides: Sequence[str], output: Path)
             f"{paths[checkpoint]}: does not fit the run's network ({str(error).splitlines()[1]})"
         ) from None
     task = build_task(cfg, net, datamodule)
-    trainer: pl.Trainer = instantiate(
-        cfg.trainer, _convert_="all", logger=False, enable_checkpointing=False, use_distributed_sampler=False
-    )
+    trainer: pl.Trainer = make(cfg.trainer, logger=False, enable_checkpointing=False, use_distributed_sampler=False)
     trainer.validate(task, datamodule=datamodule, verbose=False)
     write_json(output / "evaluation.json", {"run": str(run), "checkpoint": checkpoint, "figures": task.figures})
     write_json(output / "predictions.json", task.evaluation.results())

@@ -16,12 +16,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
 
-from lynx_pose.building import build_datamodule, build_net, build_task, read_annotations
+from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
 from lynx_pose.callbacks.pose_images import PoseImages
 from lynx_pose.callbacks.progress import RunProgress
 from lynx_pose.callbacks.run_record import RunRecord
@@ -80,7 +79,7 @@ def _build(cfg: DictConfig, folder: RunFolder) -> tuple[PoseTask, PoseDataModule
     kept_split = read_json_file(folder.split) if cfg.ckpt else None
     datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split)
     write_json(folder.split, datamodule.split_ids)
-    instantiate(cfg.init)(net)
+    make(cfg.init)(net)
     return build_task(cfg, net, datamodule), datamodule
 
 
@@ -146,9 +145,8 @@ def _trainer(cfg: DictConfig, folder: RunFolder, record: RunRecord, logger: Wand
         ]
     if cfg.trainer.enable_progress_bar:
         callbacks.append(RunProgress())
-    trainer: pl.Trainer = instantiate(
+    trainer: pl.Trainer = make(
         cfg.trainer,
-        _convert_="all",
         callbacks=[*callbacks, *_checkpoints(folder)],
         logger=logger or False,
         default_root_dir=str(folder.path),
