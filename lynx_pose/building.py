@@ -50,8 +50,8 @@ def build_augmentation(cfg: DictConfig) -> Augmentation:
         warnings.simplefilter("error", UserWarning)
         try:
             augmentation: Augmentation = make(cfg.aug)
-        except UserWarning as warning:
-            raise InputError(f"aug={cfg.aug.get('name')}: {warning}") from None
+        except InstantiationException as error:
+            raise InputError(f"aug={cfg.aug.get('name')}: {error.__cause__ or error}") from error
     return augmentation
 
 

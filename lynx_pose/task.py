@@ -83,8 +83,8 @@ class PoseTask(pl.LightningModule):
             self.figures = self.evaluation.compute()
         except ValueError as error:
             raise InputError(f"epoch {self.current_epoch}: {error}") from None
-        self.log_dict({f"val/{name}": value for name, value in self.figures.items()}, rank_zero_only=True)
-        self.log("AP", self.figures["AP"], prog_bar=True, logger=False, rank_zero_only=True)
+        self.log_dict({f"val/{name}": value for name, value in self.figures.items()})
+        self.log("AP", self.figures["AP"], prog_bar=True, logger=False)
         self.evaluation.reset()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -28,13 +28,15 @@ from lynx_pose.callbacks.wandb_logging import wandb_run
 from lynx_pose.command import plain_message
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.errors import InputError
-from lynx_pose.models.weights import network_state
+from lynx_pose.models.weights import read_checkpoint
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json
 from lynx_pose.task import PoseTask
 
 log = logging.getLogger(__name__)
 # Lightning asks torch's tree functions in a way that they warn of.
 warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+# What may differ when a run is continued: how long and on what it trains, and who listens.
+CHANGEABLE = ("ckpt", "trainer", "logger")
 PACKAGES = (
     "torch",
     "pytorch-lightning",
@@ -92,7 +94,7 @@ def _folder(cfg: DictConfig, hydra_cfg: DictConfig) -> RunFolder:
     if not checkpoint.is_file():
         raise InputError(f"ckpt={cfg.ckpt}: there is no such file; give <run>/checkpoints/last.ckpt")
     then = folder.read_config()
-    differing = [key for key in cfg if key not in ("ckpt", "trainer") and cfg[key] != then.get(key)]
+    differing = [key for key in cfg if key not in CHANGEABLE and cfg[key] != then.get(key)]
     if differing:
         raise InputError(
             f"ckpt={cfg.ckpt}: that run was configured differently in {', '.join(map(str, differing))}. Repeat its "
@@ -159,18 +161,12 @@ def _trainer(cfg: DictConfig, folder: RunFolder, record: RunRecord, logger: Wand
 
 
 def _checkpoints(folder: RunFolder) -> list[pl.Callback]:
-    """Keep the best epoch, and the last one whether it is better or not."""
-    monitors = {folder.best: "val/AP", folder.last: None}
+    """Keep the weights of the best epoch, and all that it takes to continue from the last one."""
+    common: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    best, last = folder.best, folder.last
     return [
-        ModelCheckpoint(
-            dirpath=path.parent,
-            filename=path.stem,
-            monitor=monitor,
-            mode="max",
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-        for path, monitor in monitors.items()
+        ModelCheckpoint(best.parent, best.stem, monitor="val/AP", mode="max", save_weights_only=True, **common),
+        ModelCheckpoint(last.parent, last.stem, **common),
     ]
 
 
@@ -183,11 +179,20 @@ def _sweep_name(hydra_cfg: DictConfig) -> str | None:
 
 def _fit(trainer: pl.Trainer, task: PoseTask, datamodule: PoseDataModule, ckpt: str | None) -> None:
     if ckpt:
-        # Lightning would report a damaged file less clearly.
-        network_state(Path(ckpt))
+        _check_continuable(Path(ckpt))
     trainer.fit(task, datamodule=datamodule, ckpt_path=ckpt, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+def _check_continuable(path: Path) -> None:
+    """Refuse a file that training cannot continue from, before Lightning fails on it less clearly."""
+    content = read_checkpoint(path)
+    if "optimizer_states" not in content:
+        raise InputError(
+            f"ckpt={path}: holds weights but not the state of the training. Continue from last.ckpt, or start a new "
+            "run from these weights with init=run init.path=..."
+        )
 
 
 def _data_summary(cfg: DictConfig, datamodule: PoseDataModule) -> dict[str, Any]:

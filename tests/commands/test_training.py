@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,19 @@ def test_a_continued_run_equals_an_uninterrupted_one(whole_run, tmp_path, data):
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert summary(tmp_path / "run")["best"] == summary(whole_run)["best"]
+
+
+def test_only_a_last_checkpoint_continues(whole_run, tmp_path, data):
+    options = ["data=lynx", f"data.root={data}", *QUICK, "trainer.max_epochs=5", "logger=none"]
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    shutil.copytree(whole_run, tmp_path / "run")
+    for content, message in ((None, "Continue from last.ckpt"), (b"half a file", "not a readable checkpoint")):
+        if content:
+            best.write_bytes(content)
+        process = run("train", *options, f"ckpt={best}", cwd=tmp_path, check=False)
+        assert process.returncode == 1
+        assert message in process.stderr
+        assert "Traceback" not in process.stderr
 
 
 def test_continuing_with_other_options_names_them(whole_run, data):

@@ -226,7 +226,7 @@ def test_an_unknown_argument_is_an_error(group, change):
     config = _config(f"aug={group}")
     OmegaConf.set_struct(config, False)
     config.aug.photometric[group].transforms = [change]
-    with pytest.raises(Exception, match=r"var_limit|blur_limits"):
+    with pytest.raises(InputError, match=rf"aug={group}: .*(var_limit|blur_limits)"):
         build_augmentation(config)
 
 
