@@ -112,7 +112,7 @@ def test_a_head_for_other_keypoints_is_left_out_and_reported(tmp_path):
     assert set(report.missing) == {"head.final_layer.weight", "head.final_layer.bias"} == set(report.unexpected)
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps([1, 2])])
+@pytest.mark.parametrize("content", [b"", b"garbage", b"half a file", pickle.dumps([1, 2])])
 def test_what_is_no_checkpoint_is_refused(tmp_path, content):
     (tmp_path / "x.pth").write_bytes(content)
     for read in (read_checkpoint, read_tensors):
