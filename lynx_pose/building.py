@@ -57,7 +57,7 @@ def build_augmentation(cfg: DictConfig) -> Augmentation:
 
 def build_net(cfg: DictConfig, num_keypoints: int) -> PoseNet:
     """Make the network with random weights."""
-    return PoseNet(make(cfg.model.backbone), make(cfg.head), num_keypoints)
+    return PoseNet(make(cfg.model.backbone), make(cfg.head), num_keypoints, cfg.channels_last)
 
 
 def build_datamodule(

@@ -33,6 +33,8 @@ from lynx_pose.run_folder import RunFolder, read_json_file, write_json
 from lynx_pose.task import PoseTask
 
 log = logging.getLogger(__name__)
+# What Lightning says of accelerators and batch limits is in the configuration and in summary.json.
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 # Lightning asks torch's tree functions in a way that they warn of.
 warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
 # What may differ when a run is continued: how long and on what it trains, and who listens.
@@ -82,6 +84,8 @@ def _build(cfg: DictConfig, folder: RunFolder) -> tuple[PoseTask, PoseDataModule
     datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split)
     write_json(folder.split, datamodule.split_ids)
     make(cfg.init)(net)
+    if cfg.compile:
+        net.compile()
     return build_task(cfg, net, datamodule), datamodule
 
 
@@ -122,7 +126,8 @@ def _recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iter
     try:
         yield summary
         summary["status"] = "completed"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
+        # Lightning turns the first into the second once it has shut down its workers.
         summary["status"] = "interrupted"
         raise
     except BaseException as error:
@@ -181,8 +186,6 @@ def _fit(trainer: pl.Trainer, task: PoseTask, datamodule: PoseDataModule, ckpt: 
     if ckpt:
         _check_continuable(Path(ckpt))
     trainer.fit(task, datamodule=datamodule, ckpt_path=ckpt, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
 
 
 def _check_continuable(path: Path) -> None:

@@ -33,4 +33,7 @@ def timm_backbone(name: str, out_index: int = -1, pretrained: bool = False, **op
     try:
         return timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=(out_index,), **options)
     except (RuntimeError, TypeError, AssertionError, IndexError) as error:
-        raise InputError(f"model.backbone.name={name}: timm cannot make it with these options ({error})") from error
+        raise InputError(
+            f"model.backbone.name={name}: timm cannot make it with these options ({error}). "
+            "Networks other than HRNet go with model=r50"
+        ) from error

@@ -3,8 +3,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import lynx_pose_content, write_lynx_pose
 from pycocotools import mask as coco_mask
+from small_datasets import lynx_pose_content, write_lynx_pose
 
 from lynx_pose.data.readers import coco, czechlynx, lynx_pose
 from lynx_pose.data.skeleton import ANIMAL_POSE_20, LYNX_POSE_NAMES

@@ -63,6 +63,17 @@ def test_colours_are_normalised_as_imagenet_networks_expect():
     assert seen["pixels"].is_contiguous(memory_format=torch.channels_last)
 
 
+def test_memory_layout_changes_nothing_but_the_layout():
+    crop = torch.randint(0, 256, (2, 128, 128, 3), dtype=torch.uint8)
+    last, first = (_net("model=tiny_resnet", f"channels_last={value}").eval() for value in ("true", "false"))
+    first.load_state_dict(last.state_dict())
+    layouts = [
+        net.backbone.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last) for net in (last, first)
+    ]
+    assert layouts == [True, False]
+    torch.testing.assert_close(last(crop), first(crop), atol=1e-5, rtol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["resnet5", "no_such_net"])
 def test_an_unknown_backbone_is_named(name):
     with pytest.raises(InputError, match=rf"model.backbone.name={name}: timm has no such network"):

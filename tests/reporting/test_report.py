@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import lynx_pose_content, write_lynx_pose
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from small_datasets import lynx_pose_content, write_lynx_pose
 
 from lynx_pose.command import CONF
 from lynx_pose.errors import InputError

@@ -1,0 +1,36 @@
+"""What cannot be used gives one message that names it."""
+
+import pytest
+from commandline import QUICK, run, summary
+from small_datasets import lynx_pose_content, write_lynx_pose
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data=lynx"], "please give them: data.root=..."),
+        (["data=lynx", "data.root=nowhere"], "data.root=nowhere: there is no such folder"),
+        (["aug=colour"], "Could not find 'aug/colour'"),
+        (["data.rot=x"], "Key 'rot' is not in struct"),
+    ],
+)
+def test_bad_options_give_one_message_and_no_traceback(tmp_path, arguments, message):
+    process = run("train", *arguments, cwd=tmp_path, check=False)
+    assert process.returncode == 1
+    assert message in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_a_bad_photograph_is_named_from_a_loading_process(tmp_path, data):
+    folder = write_lynx_pose(tmp_path / "bad", lynx_pose_content(6))
+    path = folder / "Traps" / "004.jpg"
+    path.write_bytes(path.read_bytes()[:300])
+    options = ["data=lynx", f"data.root={folder}", *QUICK, "data.split=shared", "logger=none", "trainer.max_epochs=1"]
+    process = run("train", *options, "loader.num_workers=2", cwd=tmp_path, check=False)
+    assert process.returncode == 1
+    assert f"{path}: the image cannot be decoded" in process.stderr
+    assert "annotations[4]" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert summary(next(tmp_path.glob("outputs/*/*")))["status"] == "failed"
+    process = run("train", *options, "data.on_error=skip", cwd=tmp_path)
+    assert "1 photographs that cannot be used" in process.stderr

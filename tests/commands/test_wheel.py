@@ -1,0 +1,40 @@
+"""The wheel carries all that the commands need."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commandline import QUICK, run, summary
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_another_folder(tmp_path, data):
+    repository = Path(__file__).resolve().parents[2]
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "dist"), str(repository)],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    site = tmp_path / "site"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
+    subprocess.run(command, check=True, timeout=300)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    options = ["data=lynx", f"data.root={data}", *QUICK, "trainer.max_epochs=1", "logger=none"]
+    run("train", *options, "hydra.run.dir=run", cwd=elsewhere, PYTHONPATH=str(site))
+    assert summary(elsewhere / "run")["status"] == "completed"
+    where = "import lynx_pose.command as c; print(c.CONF)"
+    shown = subprocess.run(
+        [sys.executable, "-c", where],
+        cwd=elsewhere,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+    )
+    assert Path(shown.stdout.strip()) == site / "lynx_pose" / "conf"
+    run("report", "run", cwd=elsewhere, PYTHONPATH=str(site))
+    assert (elsewhere / "run" / "report.html").is_file()
