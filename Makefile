@@ -11,7 +11,7 @@ install: $(VENV)/installed
 # uv is several times faster where it is at hand; pip does the same.
 $(VENV)/installed: pyproject.toml
 	@if command -v uv >/dev/null; then \
-		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+		uv venv --quiet --seed --allow-existing --python $(PYTHON) $(VENV) && uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
 	else \
 		$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet -e '.[dev]'; \
 	fi

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 # Lightning asks torch's tree functions in a way that they warn of.
 warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+# An epoch that is not validated has no AP to compare, which is no reason to warn.
+warnings.filterwarnings("ignore", message=".*could not find the monitored key.*")
 # What may differ when a run is continued: how long and on what it trains, and who listens.
 CHANGEABLE = ("ckpt", "trainer", "logger")
 PACKAGES = (

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from lynx_pose.building import build_augmentation
 from lynx_pose.command import CONF
 from lynx_pose.data.augment import blur, color, noise, weather
-from lynx_pose.data.augment.pipeline import Augmentation
+from lynx_pose.data.augment.pipeline import Augmentation, OneGroup
 from lynx_pose.errors import InputError
 
 
@@ -193,6 +193,15 @@ def test_two_groups_fire_together_in_64_percent():
     assert abs((sums == 0).mean() - 0.04) < 0.015
 
 
+def test_one_of_two_groups_fires_in_80_percent():
+    groups = {"a": A.OneOf([Mark(1)], p=0.8), "b": A.OneOf([Mark(2)], p=0.8)}
+    augmentation = Augmentation("either", photometric={"either": OneGroup(groups, p=0.8)})
+    black = np.zeros((1, 1, 3), np.uint8)
+    sums = np.array([augmentation.pixels(black, (0, 0, number))[0, 0, 0] for number in range(4000)])
+    for value, share in ((0, 0.2), (1, 0.4), (2, 0.4), (3, 0.0)):
+        assert abs((sums == value).mean() - share) < 0.03
+
+
 def test_one_transform_of_a_group_is_chosen_uniformly():
     augmentation = Augmentation("one", photometric={"a": A.OneOf([Mark(1), Mark(2), Mark(4)], p=0.8)})
     black = np.zeros((1, 1, 3), np.uint8)
@@ -201,7 +210,7 @@ def test_one_transform_of_a_group_is_chosen_uniformly():
         assert abs((values == value).mean() - share) < 0.03
 
 
-@pytest.mark.parametrize("name", ["blur", "color", "noise", "weather", "color_then_noise"])
+@pytest.mark.parametrize("name", ["blur", "color", "noise", "weather", "color_then_noise", "color_or_noise"])
 def test_what_a_sample_draws_depends_on_its_key_alone(image, name):
     config = _config(f"aug={name}")
     first, second = build_augmentation(config), build_augmentation(config)

@@ -4,9 +4,14 @@ import torch
 
 from lynx_pose.data.crop import CropBox, classic_matrix, udp_matrix
 from lynx_pose.errors import InputError
-from lynx_pose.models.codecs.heatmap import ClassicHeatmap, UdpHeatmap
+from lynx_pose.models.codecs.decoding import Argmax, QuarterShift, SecondHighest, SoftArgmax, Taylor, UdpTaylor
+from lynx_pose.models.codecs.heatmap import ClassicHeatmap, UdpHeatmap, UnbiasedHeatmap
 
-CODECS = {"msra": ClassicHeatmap((256, 256)), "udp": UdpHeatmap((256, 256))}
+CODECS = {
+    "msra": ClassicHeatmap((256, 256)),
+    "msra_unbiased": UnbiasedHeatmap((256, 256)),
+    "udp": UdpHeatmap((256, 256)),
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,9 @@ def test_an_empty_heatmap_has_a_defined_result_with_score_0(name):
     assert (scores == 0).all()
 
 
-@pytest.mark.parametrize(("name", "mean", "largest"), [("msra", 1.6, 2.83), ("udp", 0.01, 0.1)])
+@pytest.mark.parametrize(
+    ("name", "mean", "largest"), [("msra", 1.6, 2.83), ("msra_unbiased", 0.001, 0.002), ("udp", 0.01, 0.1)]
+)
 def test_encode_and_decode_again(name, mean, largest):
     """The classic codec rounds to cells of 4 pixels: 1.53 on average, half a cell's diagonal at most."""
     keypoints = torch.rand(8, 20, 2, generator=torch.Generator().manual_seed(0)) * 180 + 38
@@ -73,8 +80,46 @@ def test_unflip_finds_the_keypoints_of_the_original(name):
     mirrored = keypoints[:, order] * torch.tensor([-1.0, 1.0]) + torch.tensor([255.0, 0.0])
     back, _ = codec.decode(codec.unflip(codec.encode(mirrored, visible)[0], order))
     straight, _ = codec.decode(codec.encode(keypoints, visible)[0])
-    assert (back - straight).abs().max() <= (4.0 if name == "msra" else 0.05)
+    assert (back - straight).abs().max() <= (0.05 if name == "udp" else 4.0)
     np.testing.assert_allclose(back[..., 1], straight[..., 1], atol=0.05)
+
+
+def _blob(x, y, size=(24, 20), sigma=2.0):
+    """One heatmap with a Gaussian at (x, y) cells, made cell by cell."""
+    rows = [[np.exp(-((i - x) ** 2 + (j - y) ** 2) / (2 * sigma**2)) for i in range(size[0])] for j in range(size[1])]
+    return torch.tensor(rows, dtype=torch.float32)[None, None]
+
+
+@pytest.mark.parametrize(
+    ("decoding", "expected", "within"),
+    [
+        (Argmax(), (9.0, 12.0), 0.0),
+        (QuarterShift(), (9.25, 11.75), 0.0),
+        (SecondHighest(), (9.25, 12.0), 1e-6),
+        (Taylor(), (9.3, 11.8), 0.02),
+        (UdpTaylor(), (9.3, 11.8), 0.02),
+        (SoftArgmax(), (9.3, 11.8), 0.05),
+    ],
+)
+def test_each_decoding_on_a_blob_between_cells(decoding, expected, within):
+    cells, scores = decoding(_blob(9.3, 11.8))
+    np.testing.assert_allclose(cells[0, 0], expected, atol=within)
+    assert scores[0, 0] == _blob(9.3, 11.8).max()
+
+
+@pytest.mark.parametrize(
+    "decoding", [Argmax(), QuarterShift(), SecondHighest(), Taylor(), UdpTaylor(), SoftArgmax()], ids=str
+)
+def test_every_decoding_is_defined_everywhere(decoding):
+    corners = torch.zeros(4, 1, 20, 24)
+    for number, (y, x) in enumerate(((0, 0), (0, 23), (19, 0), (19, 23))):
+        corners[number, 0, y, x] = 1.0
+    for heatmaps in (corners, torch.zeros(2, 3, 20, 24), torch.ones(2, 3, 20, 24), -torch.ones(1, 1, 20, 24)):
+        cells, scores = decoding(heatmaps)
+        assert torch.isfinite(cells).all()
+        assert (scores == heatmaps.amax(dim=(-2, -1)).clamp(min=0)).all()
+    empty, _ = decoding(torch.zeros(1, 1, 20, 24))
+    assert (empty == -1).all() or decoding == QuarterShift()
 
 
 def test_rectangular_crops():

@@ -41,7 +41,7 @@ def _fuse_of_other_outputs(name, model):
         ["model=tiny_resnet"],
         ["model=tiny_resnet", "model.backbone.name=mobilenetv3_small_050"],
         ["model=tiny_resnet", "model.backbone.name=convnext_atto"],
-        ["model=tiny", "head.codec._target_=lynx_pose.models.codecs.heatmap.UdpHeatmap"],
+        ["model=tiny", "head/codec=udp"],
     ],
 )
 def test_networks_give_heatmaps_of_a_quarter_of_the_crop(overrides):

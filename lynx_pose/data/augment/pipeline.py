@@ -17,6 +17,18 @@ from lynx_pose.errors import InputError
 SampleKey = tuple[int, int, int]
 
 
+class OneGroup(albumentations.OneOf):
+    """Choose one of several groups with equal probability; the chosen one always applies.
+
+    Args:
+        groups: by name.
+        p: probability that any applies.
+    """
+
+    def __init__(self, groups: Mapping[str, Any], p: float):
+        super().__init__(list(groups.values()), p=p)
+
+
 class Augmentation:
     """Geometric transforms in order, and photometric groups in order on the whole photograph.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lynx_pose.data.crop import WarpMatrix
 from lynx_pose.errors import InputError
-from lynx_pose.models.codecs.heatmap import ClassicHeatmap, UdpHeatmap
+from lynx_pose.models.codecs.heatmap import HeatmapCodec
 
 
 class HeatmapHead(nn.Module):
@@ -32,7 +32,7 @@ class HeatmapHead(nn.Module):
         in_channels: int,
         in_stride: int,
         num_keypoints: int,
-        codec: ClassicHeatmap | UdpHeatmap,
+        codec: HeatmapCodec,
         loss: nn.Module,
         deconv_channels: int = 256,
         deconv_kernel: int = 4,

@@ -1,0 +1,52 @@
+"""Coordinates as they are, relative to the crop: what regression heads predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lynx_pose.data.crop import CropBox, Matrix, classic_matrix
+
+
+@dataclass(frozen=True)
+class RelativeCoordinates:
+    """Keypoints in fractions of the crop's width and height.
+
+    Args:
+        input_size: (width, height) of the crop in pixels.
+    """
+
+    input_size: tuple[int, int]
+
+    def warp_matrix(self, crop: CropBox, output_size: tuple[int, int]) -> Matrix:
+        """Map image pixels to crop pixels as this codec needs it."""
+        return classic_matrix(crop, output_size)
+
+    def encode(self, keypoints: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Make the targets.
+
+        Args:
+            keypoints: [B, K, 2] in crop pixels.
+            visible: [B, K] bool.
+
+        Returns:
+            fractions [B, K, 2] and weights [B, K]; the weight is 0 outside the crop.
+        """
+        last = self._size(keypoints) - 1
+        inside = ((keypoints >= 0) & (keypoints <= last)).all(dim=-1)
+        return keypoints / self._size(keypoints), (visible & inside).to(keypoints.dtype)
+
+    def decode(self, fractions: Tensor) -> Tensor:
+        """Return keypoints [B, K, 2] in crop pixels."""
+        return fractions * self._size(fractions)
+
+    def unflip(self, fractions: Tensor, flip_indices: list[int]) -> Tensor:
+        """Turn the prediction [B, K, 2] for mirrored crops into that for the crops themselves."""
+        last = 1 - 1 / self.input_size[0]
+        mirrored = fractions[:, flip_indices]
+        return torch.stack([last - mirrored[..., 0], mirrored[..., 1]], dim=-1)
+
+    def _size(self, like: Tensor) -> Tensor:
+        return torch.tensor(self.input_size, device=like.device, dtype=like.dtype)
