@@ -103,8 +103,9 @@ class PoseTask(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that was trained on other keypoints."""
-        names = checkpoint.get("lynx_pose", {}).get("skeleton", {}).get("names")
-        if names is not None and tuple(names) != self.skeleton.names:
+        described = checkpoint.get("lynx_pose", {}).get("skeleton")
+        names = Skeleton.from_dict(described).names if described else self.skeleton.names
+        if names != self.skeleton.names:
             raise InputError(
                 f"the checkpoint was trained on {len(names)} keypoints ({', '.join(names[:3])}, …) but the data "
                 f"have {len(self.skeleton)} ({', '.join(self.skeleton.names[:3])}, …)"

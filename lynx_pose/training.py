@@ -92,9 +92,14 @@ def _build(cfg: DictConfig, folder: RunFolder) -> tuple[PoseTask, PoseDataModule
 
 
 def _folder(cfg: DictConfig, hydra_cfg: DictConfig) -> RunFolder:
-    """Return Hydra's output folder; a run that is continued goes on in its own."""
+    """Return Hydra's output folder, if no run lies there yet; a run that is continued goes on in its own."""
     if not cfg.ckpt:
-        return RunFolder(Path(hydra_cfg.runtime.output_dir))
+        folder = RunFolder(Path(hydra_cfg.runtime.output_dir))
+        if folder.summary.exists():
+            raise InputError(
+                f"{folder.path}: holds a run already. Choose another folder, or continue it with ckpt={folder.last}"
+            )
+        return folder
     checkpoint = Path(cfg.ckpt).expanduser()
     folder = RunFolder(checkpoint.resolve().parent.parent)
     if not checkpoint.is_file():
@@ -129,9 +134,9 @@ def _recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iter
         yield summary
         summary["status"] = "completed"
     except (KeyboardInterrupt, SystemExit):
-        # Lightning turns the first into the second once it has shut down its workers.
+        # Lightning shuts down its workers and then exits, after some signals with the code of success.
         summary["status"] = "interrupted"
-        raise
+        raise SystemExit(1) from None
     except BaseException as error:
         summary["status"] = "failed"
         summary["error"] = plain_message(error)

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from lynx_pose.run_folder import RunFolder, read_json_file, write_json
+from lynx_pose.run_folder import RunFolder, write_json
 
 
 def job_folders(sweep: Path) -> list[RunFolder]:
@@ -58,9 +58,3 @@ class SweepRecord(Callback):
     def _write(self, config: DictConfig) -> None:
         sweep = Path(config.hydra.sweep.dir)
         write_json(sweep / "sweep.json", {"jobs": read_sweep(sweep)})
-
-
-def read_sweep_file(sweep: Path) -> dict[str, Any]:
-    """Return the content of sweep.json."""
-    content: dict[str, Any] = read_json_file(sweep / "sweep.json")
-    return content

@@ -43,6 +43,15 @@ def test_a_run_writes_what_the_readme_says(whole_run):
     assert all(len(pose["keypoints"]) == 60 for pose in predictions)
 
 
+def test_a_run_is_not_overwritten(whole_run, data):
+    before = (whole_run / "metrics.csv").read_text(), summary(whole_run)
+    options = ["data=lynx", f"data.root={data}", *QUICK, "trainer.max_epochs=4", f"hydra.run.dir={whole_run}"]
+    process = run("train", *options, cwd=whole_run.parent, check=False)
+    assert process.returncode == 1
+    assert "holds a run already" in process.stderr
+    assert ((whole_run / "metrics.csv").read_text(), summary(whole_run)) == before
+
+
 def test_wandb_keeps_the_run_offline(whole_run):
     assert len(list((whole_run / "wandb").glob("offline-run-*/run-*.wandb"))) == 1
 
