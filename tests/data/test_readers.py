@@ -109,6 +109,13 @@ def test_a_path_that_leaves_the_folder_is_refused(tmp_path):
         lynx_pose.read(str(folder))
 
 
+def test_photographs_may_be_linked_from_another_disk(tmp_path):
+    folder = write_lynx_pose(tmp_path / "data", lynx_pose_content(2))
+    (folder / "Traps").rename(tmp_path / "elsewhere")
+    (folder / "Traps").symlink_to(tmp_path / "elsewhere")
+    assert len(lynx_pose.read(str(folder)).records) == 2
+
+
 def test_skip_drops_bad_records_and_keeps_the_others(tmp_path):
     content = lynx_pose_content(5)
     folder = write_lynx_pose(tmp_path, content)

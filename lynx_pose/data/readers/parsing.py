@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,10 +74,10 @@ def parse(model: type[Model], raw: Any, source: str) -> Model:
 
 
 def find_image(root: Path, names: Sequence[str | None], source: str) -> Path:
-    """Return the first of several possible files under `root`; never one outside it."""
+    """Return the first of several possible files under `root`; links in it may lead elsewhere, names may not."""
     candidates = [root / name for name in names if name]
     for candidate in candidates:
-        if not candidate.resolve().is_relative_to(root.resolve()):
+        if not Path(os.path.abspath(candidate)).is_relative_to(os.path.abspath(root)):
             raise InputError(f"{source}: the image path {candidate} leaves the folder {root}")
         if candidate.is_file():
             return candidate
