@@ -73,7 +73,7 @@ def build_datamodule(
         augmentation=build_augmentation(cfg),
         warp_matrix=head.warp_matrix,
         input_size=(width, height),
-        split=cfg.data.split,
+        split=cfg.split,
         train_fraction=cfg.data.train_fraction,
         split_seed=cfg.data.split_seed,
         kept_split=kept_split,

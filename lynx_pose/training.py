@@ -209,7 +209,7 @@ def _data_summary(cfg: DictConfig, datamodule: PoseDataModule) -> dict[str, Any]
     return {
         "name": cfg.data.name,
         "fingerprint": datamodule.annotations.fingerprint,
-        "split": cfg.data.split,
+        "split": cfg.split,
         "train": len(datamodule.train_records),
         "val": len(datamodule.val_records),
         "left_out": {reason: count for reason, count in datamodule.left_out.items() if count},

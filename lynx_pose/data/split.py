@@ -56,12 +56,10 @@ def split_records(records: Sequence[PoseRecord], name: str, fraction: float, see
         train = [record for record in records if record.subsets.get(name) == "train"]
         val = [record for record in records if record.subsets.get(name) == "val"]
     else:
-        raise InputError(
-            f"data.split={name}: this dataset can be split by {', '.join([*STRATEGIES, *own])}, nothing else"
-        )
+        raise InputError(f"split={name}: this dataset can be split by {', '.join([*STRATEGIES, *own])}, nothing else")
     if not train or not val:
         raise InputError(
-            f"data.split={name} leaves {len(train)} records for training and {len(val)} for validation; "
+            f"split={name} leaves {len(train)} records for training and {len(val)} for validation; "
             "both sides need at least one. Choose another split or give data.val for COCO files"
         )
     return train, val

@@ -114,7 +114,7 @@ def test_training_goes_on_without_wandb(tmp_path, data):
     process = run(
         "train",
         *options,
-        "logger.wandb.offline=false",
+        "logger.offline=false",
         "logger.init_timeout=5",
         cwd=tmp_path,
         WANDB_API_KEY="0" * 40,

@@ -22,7 +22,7 @@ def sweep(tmp_path_factory, data):
         *QUICK,
         "model=tiny,tiny_resnet",
         "aug=flip,noise",
-        "data.split=random,nonsense",
+        "split=random,nonsense",
         "trainer.max_epochs=1",
         cwd=folder,
         check=False,
@@ -35,12 +35,12 @@ def sweep(tmp_path_factory, data):
 def test_a_sweep_runs_every_job_and_says_what_failed(sweep):
     path, process = sweep
     assert process.returncode == 1
-    assert "data.split=nonsense" in process.stderr
+    assert "split=nonsense" in process.stderr
     assert "Traceback" not in process.stderr
     jobs = json.loads((path / "sweep.json").read_text())["jobs"]
     assert [job["folder"].split("-")[0] for job in jobs] == [str(number) for number in range(8)]
     statuses = {job["folder"]: job["status"] for job in jobs}
-    failed = [job for job in jobs if "data.split=nonsense" in job["overrides"]]
+    failed = [job for job in jobs if "split=nonsense" in job["overrides"]]
     assert len(failed) == 4
     assert all(statuses[job["folder"]] == "failed" for job in failed)
     assert sorted(statuses.values()) == ["completed"] * 4 + ["failed"] * 4
