@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import wandb
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
@@ -34,13 +33,23 @@ def wandb_run(
         yield logger
     finally:
         if logger:
-            # The next job of a sweep runs in this process, and must not log into this run.
-            wandb.finish(exit_code=int(sys.exc_info()[0] is not None))
+            _finish(logger, failed=sys.exc_info()[0] is not None)
+
+
+def _finish(logger: WandbLogger, failed: bool) -> None:
+    """Close the run: the next job of a sweep works in this process and must not log into it."""
+    try:
+        logger.experiment.finish(exit_code=int(failed))
+    except Exception as error:  # as at the start: training has ended, nothing of it may be lost now
+        log.warning("Weights & Biases could not close its run: %s", error)
 
 
 def _start(cfg: DictConfig, folder: RunFolder, sweep: str | None, earlier: str | None) -> WandbLogger | None:
     options: Any = OmegaConf.to_container(cfg.logger.wandb, resolve=True)
     try:
+        # Not at the top of the module: where it is absent, training goes on without it.
+        import wandb
+
         logger = WandbLogger(
             name=cfg.name,
             group=sweep,

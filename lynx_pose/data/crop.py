@@ -105,4 +105,4 @@ def transform_points(points: NDArray[np.float64], matrix: Matrix) -> NDArray[np.
 
 def warp(image: NDArray[np.uint8], matrix: Matrix, output_size: tuple[int, int]) -> NDArray[np.uint8]:
     """Sample a crop [H, W, 3] from an image: bilinear, black where the crop leaves the image."""
-    return cv2.warpAffine(image, matrix, output_size, flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return cv2.warpAffine(image, matrix, output_size, flags=cv2.INTER_LINEAR)  # type: ignore[return-value]  # cv2 states no dtype

@@ -27,7 +27,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     # files that are seen to be complete; Pillow judges the others.
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if _is_complete(data) else None
     if image is not None:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]  # cv2 states no dtype
     return _read_strictly(data, path)
 
 

@@ -38,7 +38,7 @@ class GaussianBlur(ImageOnlyTransform):
     def apply(self, img: Image, kernel_size: int, **params: Any) -> Image:
         """Blur [H, W, 3]."""
         sigma = gaussian_sigma(kernel_size, self.sigma_offset)
-        return cv2.GaussianBlur(img, (kernel_size, kernel_size), sigma)  # type: ignore[return-value]
+        return cv2.GaussianBlur(img, (kernel_size, kernel_size), sigma)  # type: ignore[return-value]  # cv2 states no dtype
 
 
 class HorizontalMotionBlur(ImageOnlyTransform):
@@ -60,7 +60,7 @@ class HorizontalMotionBlur(ImageOnlyTransform):
     def apply(self, img: Image, kernel_size: int, **params: Any) -> Image:
         """Blur [H, W, 3]."""
         line = np.full((1, kernel_size), 1 / kernel_size, dtype=np.float32)
-        return cv2.filter2D(img, -1, line)  # type: ignore[return-value]
+        return cv2.filter2D(img, -1, line)  # type: ignore[return-value]  # cv2 states no dtype
 
 
 class RandomLineMotionBlur(HorizontalMotionBlur):
@@ -80,13 +80,13 @@ class RandomLineMotionBlur(HorizontalMotionBlur):
             start_y, end_y = (self.py_random.randint(0, size - 1) for _ in range(2))
         return {"kernel_size": size, "line": ((start_x, start_y), (end_x, end_y))}
 
-    def apply(  # type: ignore[override]
+    def apply(  # type: ignore[override]  # it draws one parameter more
         self, img: Image, kernel_size: int, line: tuple[tuple[int, int], tuple[int, int]], **params: Any
     ) -> Image:
         """Blur [H, W, 3]."""
         mask = np.zeros((kernel_size, kernel_size), dtype=np.uint8)
         cv2.line(mask, *line, color=1, thickness=1)
-        return cv2.filter2D(img, -1, mask.astype(np.float32) / mask.sum())  # type: ignore[return-value]
+        return cv2.filter2D(img, -1, mask.astype(np.float32) / mask.sum())  # type: ignore[return-value]  # cv2 states no dtype
 
 
 def draw_odd(random: Any, low: int, high: int) -> int:

@@ -49,4 +49,4 @@ class HueSaturationValue(ImageOnlyTransform):
             axis=-1,
         ).astype(np.uint8)
         hsv = cv2.LUT(cv2.cvtColor(img, cv2.COLOR_RGB2HSV), tables[None])
-        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)  # type: ignore[return-value]
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)  # type: ignore[return-value]  # cv2 states no dtype

@@ -70,7 +70,7 @@ class Rain(ImageOnlyTransform):
         hsv = cv2.cvtColor(cv2.blur(wet, (self.blur_value, self.blur_value)), cv2.COLOR_RGB2HSV)
         darker = (np.arange(256, dtype=np.float32) * np.float32(self.brightness_coefficient)).astype(np.uint8)
         hsv[..., 2] = cv2.LUT(np.ascontiguousarray(hsv[..., 2]), darker)
-        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)  # type: ignore[return-value]
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)  # type: ignore[return-value]  # cv2 states no dtype
 
 
 class Fog(ImageOnlyTransform):
@@ -107,7 +107,7 @@ class Fog(ImageOnlyTransform):
         counts = _count_discs(corners + disc_width // 2, disc_width // 2, (height, width))
         tables = _repeated_blend(self.alpha_coef * fog_coef, int(counts.max(initial=0)))
         side = max(disc_width // 10, 1)
-        return cv2.blur(tables[counts[..., None], img], (side, side))  # type: ignore[return-value]
+        return cv2.blur(tables[counts[..., None], img], (side, side))  # type: ignore[return-value]  # cv2 states no dtype
 
 
 def _rings(width: int, height: int, disc_width: int) -> Iterator[Point]:
