@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -40,7 +42,8 @@ def make(node: DictConfig, **more: Any) -> Any:
 def read_annotations(cfg: DictConfig) -> Annotations:
     """Read the dataset that the configuration names."""
     annotations: Annotations = make(cfg.data.reader)
-    return annotations
+    weights = cfg.data.get("keypoint_weights")
+    return replace(annotations, skeleton=annotations.skeleton.with_weights(weights)) if weights else annotations
 
 
 def build_augmentation(cfg: DictConfig) -> Augmentation:
@@ -57,7 +60,9 @@ def build_augmentation(cfg: DictConfig) -> Augmentation:
 
 def build_net(cfg: DictConfig, num_keypoints: int) -> PoseNet:
     """Make the network with random weights."""
-    return PoseNet(make(cfg.model.backbone), make(cfg.head), num_keypoints, cfg.channels_last)
+    # Runs of the first versions have no model.net.
+    net: Callable[..., PoseNet] = make(cfg.model.net) if "net" in cfg.model else PoseNet
+    return net(make(cfg.model.backbone), make(cfg.head), num_keypoints, cfg.channels_last)
 
 
 def build_datamodule(

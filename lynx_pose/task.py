@@ -34,6 +34,8 @@ class PoseTask(pl.LightningModule):
         note: plain values that each checkpoint carries, so that it can be loaded by itself.
     """
 
+    keypoint_weights: Tensor
+
     def __init__(
         self,
         net: PoseNet,
@@ -53,6 +55,8 @@ class PoseTask(pl.LightningModule):
         self.flip_test = flip_test
         self.note = note or {}
         self.figures: dict[str, float] = {}
+        weights = torch.tensor(skeleton.weights or [1.0] * len(skeleton))
+        self.register_buffer("keypoint_weights", weights, persistent=False)
 
     @property
     def head(self) -> PoseHead:
@@ -61,7 +65,7 @@ class PoseTask(pl.LightningModule):
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        loss = self.head.loss(self.net(batch.image), batch.keypoints, batch.visible)
+        loss = self.head.loss(self.net(batch.image), batch.keypoints, batch.visible * self.keypoint_weights)
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.image))
         return loss
@@ -69,7 +73,7 @@ class PoseTask(pl.LightningModule):
     def validation_step(self, batch: PoseBatch, batch_idx: int) -> None:
         """Add one batch to the loss and to the metric."""
         output = self.net(batch.image)
-        loss = self.head.loss(output, batch.keypoints, batch.visible)
+        loss = self.head.loss(output, batch.keypoints, batch.visible * self.keypoint_weights)
         self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.image), sync_dist=True)
         if self.flip_test:
             mirrored = self.net(batch.image.flip(2))

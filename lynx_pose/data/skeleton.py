@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ class Skeleton:
         lower: indices of the rear half (tail base, hind limbs).
         sigmas: K standard deviations of human annotation relative to the square root of the area of the
             object; the kappa of OKS is twice the sigma (https://cocodataset.org/#keypoints-eval).
+        weights: K factors of the keypoints' losses (w of Equation 6 of the thesis); empty stands for ones.
     """
 
     names: tuple[str, ...]
@@ -30,6 +31,7 @@ class Skeleton:
     upper: tuple[int, ...]
     lower: tuple[int, ...]
     sigmas: tuple[float, ...]
+    weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.sigmas) != len(self.names):
@@ -61,6 +63,16 @@ class Skeleton:
             sigmas = [sigmas] * len(self)
         return replace(self, sigmas=tuple(float(sigma) for sigma in sigmas))
 
+    def with_weights(self, weights: Mapping[str, float]) -> Skeleton:
+        """Return the skeleton with the loss weights of the named keypoints changed; the others keep 1."""
+        unknown = [name for name in weights if name not in self.names]
+        if unknown or any(not weight >= 0 for weight in weights.values()):
+            raise InputError(
+                f"data.keypoint_weights: {', '.join(unknown) or dict(weights)}: must be keypoints of the data "
+                f"({', '.join(self.names)}) with factors of 0 or more"
+            )
+        return replace(self, weights=tuple(float(weights.get(name, 1.0)) for name in self.names))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers, for JSON files and checkpoints."""
         return {key: _listed(value) for key, value in asdict(self).items()}
@@ -75,6 +87,7 @@ class Skeleton:
             upper=tuple(values["upper"]),
             lower=tuple(values["lower"]),
             sigmas=tuple(values["sigmas"]),
+            weights=tuple(values.get("weights", ())),
         )
 
 

@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lynx_pose.errors import InputError
+
+
+def require_heatmaps(loss: nn.Module, output: object) -> None:
+    """Refuse an output that is not [B, K, h, w], before broadcasting makes a number of it."""
+    if not isinstance(output, Tensor) or output.ndim != 4:
+        raise InputError(f"head.loss: {type(loss).__name__} is a loss of heatmaps, which this head does not put out")
+
+
+def require_coordinates(loss: nn.Module, output: object, numbers: int) -> None:
+    """Refuse an output that is not [B, K, numbers]."""
+    if not isinstance(output, Tensor) or output.ndim != 3 or output.shape[-1] != numbers:
+        raise InputError(
+            f"head.loss: {type(loss).__name__} is a loss of {numbers} numbers a keypoint, "
+            "which this head does not put out"
+        )
 
 
 class KeypointMSE(nn.Module):
@@ -21,8 +37,29 @@ class KeypointMSE(nn.Module):
             target: [B, K, h, w] heatmaps.
             weight: [B, K], 0 where a keypoint takes no part.
         """
+        require_heatmaps(self, output)
         errors = (output.float() - target).square().mean(dim=(-2, -1))
         return (errors * weight).sum(dim=1).mean()
+
+
+class KeypointSSE(nn.Module):
+    """As `KeypointMSE`, with the sum over each heatmap in place of the mean: height × width times as much."""
+
+    def forward(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Return the batch mean; arguments as those of `KeypointMSE`."""
+        require_heatmaps(self, output)
+        errors = (output.float() - target).square().sum(dim=(-2, -1))
+        return (errors * weight).sum(dim=1).mean()
+
+
+class KeypointBCE(nn.Module):
+    """Mean binary cross-entropy of each heatmap's logits with a Gaussian, summed over keypoints with their weights."""
+
+    def forward(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Return the batch mean; `output` [B, K, h, w] are logits, the rest as for `KeypointMSE`."""
+        require_heatmaps(self, output)
+        losses = functional.binary_cross_entropy_with_logits(output.float(), target, reduction="none")
+        return (losses.mean(dim=(-2, -1)) * weight).sum(dim=1).mean()
 
 
 class CoordinateLoss(nn.Module):
@@ -46,5 +83,6 @@ class CoordinateLoss(nn.Module):
             target: [B, K, 2].
             weight: [B, K], 0 where a keypoint takes no part.
         """
+        require_coordinates(self, output, 2)
         losses: Tensor = self.elementwise(output.float(), target) * weight[..., None]
         return losses.mean()

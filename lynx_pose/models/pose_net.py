@@ -13,6 +13,8 @@ from lynx_pose.data.crop import WarpMatrix
 # Of ImageNet's pixels, as every backbone of timm and MMPose that we load was trained with.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+# Heatmaps, coordinates, or whatever else a head makes of features, loses on and decodes.
+Output = Any
 
 
 class PoseHead(Protocol):
@@ -23,19 +25,19 @@ class PoseHead(Protocol):
         """The convention of the crop's map that the head's codec belongs to."""
         ...
 
-    def __call__(self, features: Tensor) -> Tensor:
+    def __call__(self, features: Tensor) -> Output:
         """Turn feature maps into an output."""
         ...
 
-    def loss(self, output: Tensor, keypoints: Tensor, visible: Tensor) -> Tensor:
-        """Return a scalar."""
+    def loss(self, output: Output, keypoints: Tensor, weight: Tensor) -> Tensor:
+        """Return a scalar, from keypoints [B, K, 2] in crop pixels and weights [B, K], 0 where not visible."""
         ...
 
-    def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, output: Output) -> tuple[Tensor, Tensor]:
         """Return keypoints [B, K, 2] in crop pixels and scores [B, K]."""
         ...
 
-    def average_flipped(self, output: Tensor, mirrored: Tensor, flip_indices: list[int]) -> Tensor:
+    def average_flipped(self, output: Output, mirrored: Output, flip_indices: list[int]) -> Output:
         """Combine the outputs of crops and of their mirror images."""
         ...
 
@@ -70,10 +72,12 @@ class PoseNet(nn.Module):
         """The head, as what it can do."""
         return cast(PoseHead, self.head)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Turn crops [B, H, W, 3], uint8 RGB, into the head's output."""
+    def normalised(self, image: Tensor) -> Tensor:
+        """Turn crops [B, H, W, 3], uint8 RGB, into what backbones take, [B, 3, H, W]."""
         pixels = (image.permute(0, 3, 1, 2) - self.mean) / self.std
         # Crops come channels-last, so the fast layout costs nothing here.
-        features = self.backbone(pixels.contiguous(memory_format=self.layout))[-1]
-        output: Tensor = self.head(features)
-        return output
+        return pixels.contiguous(memory_format=self.layout)
+
+    def forward(self, image: Tensor) -> Output:
+        """Turn crops [B, H, W, 3], uint8 RGB, into the head's output."""
+        return self.head(self.backbone(self.normalised(image))[-1])

@@ -52,3 +52,14 @@ def test_wrong_sigmas_are_refused():
         ANIMAL_POSE_20.with_sigmas([0.1, 0.2])
     with pytest.raises(InputError, match="positive"):
         ANIMAL_POSE_20.with_sigmas(0.0)
+
+
+def test_loss_weights_are_named():
+    skeleton = ANIMAL_POSE_20.with_weights({"L_F_Paw": 1.5, "Nose": 0})
+    assert skeleton.weights[16] == 1.5
+    assert skeleton.weights[4] == 0
+    assert sum(skeleton.weights) == 18 + 1.5
+    assert Skeleton.from_dict(skeleton.to_dict()) == skeleton
+    for wrong in ({"Paw": 1.0}, {"Nose": -1.0}, {"Nose": float("nan")}):
+        with pytest.raises(InputError, match="keypoint_weights"):
+            ANIMAL_POSE_20.with_weights(wrong)

@@ -9,7 +9,7 @@ from lynx_pose.building import build_net
 from lynx_pose.command import CONF
 from lynx_pose.errors import InputError
 from lynx_pose.models.backbone import timm_backbone
-from lynx_pose.models.losses import KeypointMSE
+from lynx_pose.models.losses import KeypointMSE, KeypointSSE
 from lynx_pose.models.schedule import WarmupMultiStep
 
 
@@ -95,6 +95,46 @@ def test_loss_is_equation_6():
             squares = sum((output[b, k, i, j] - target[b, k, i, j]) ** 2 for i in range(4) for j in range(5))
             by_hand += weight[b, k] * squares / (4 * 5)
     assert KeypointMSE()(output, target, weight) == pytest.approx(float(by_hand / 2), rel=1e-5)
+
+
+def test_the_sum_over_cells_is_the_mean_times_their_number():
+    output, target, weight = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5), torch.rand(2, 3)
+    torch.testing.assert_close(KeypointSSE()(output, target, weight), 20 * KeypointMSE()(output, target, weight))
+
+
+LOSSES = {
+    "heatmap": "lynx_pose.models.losses.KeypointMSE",
+    "simcc": "lynx_pose.models.heads.simcc.BinKL",
+    "rle": "{_target_: lynx_pose.models.heads.rle.RLELoss, flow: {_target_: lynx_pose.models.flow.RealNVP}}",
+    "regression": "{_target_: lynx_pose.models.losses.CoordinateLoss, elementwise: {_target_: torch.nn.L1Loss,"
+    " reduction: none}}",
+}
+
+
+@pytest.mark.parametrize("head", LOSSES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_that_a_head_cannot_use_is_refused(head, loss):
+    given = LOSSES[loss] if LOSSES[loss].startswith("{") else f"{{_target_: {LOSSES[loss]}}}"
+    net = _net("model=tiny_resnet", f"head={head}", "~head.loss", f"+head.loss={given}")
+    output = net(torch.zeros(2, 128, 128, 3, dtype=torch.uint8))
+    arguments = output, torch.full((2, 20, 2), 60.0), torch.ones(2, 20)
+    if head == loss:
+        assert torch.isfinite(net.head.loss(*arguments))
+    else:
+        with pytest.raises(InputError, match="which this head does not put out"):
+            net.head.loss(*arguments)
+
+
+def test_keypoint_weights_scale_the_keypoints_loss():
+    net = _net("model=tiny")
+    output = torch.rand(1, 20, 32, 32, requires_grad=True)
+    keypoints = torch.full((1, 20, 2), 60.0)
+    weights = torch.ones(1, 20)
+    weights[0, 3] = 2.0
+    net.head.loss(output, keypoints, weights).backward()
+    target = net.head.codec.encode(keypoints, torch.ones(1, 20))[0]
+    errors = output.detach() - target
+    torch.testing.assert_close(output.grad, 2 * weights[..., None, None] * errors / 32**2)
 
 
 def test_invisible_keypoints_take_no_part():

@@ -24,19 +24,19 @@ class RelativeCoordinates:
         """Map image pixels to crop pixels as this codec needs it."""
         return classic_matrix(crop, output_size)
 
-    def encode(self, keypoints: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, keypoints: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Make the targets.
 
         Args:
             keypoints: [B, K, 2] in crop pixels.
-            visible: [B, K] bool.
+            weight: [B, K], 0 where a keypoint is not visible.
 
         Returns:
             fractions [B, K, 2] and weights [B, K]; the weight is 0 outside the crop.
         """
         last = self._size(keypoints) - 1
         inside = ((keypoints >= 0) & (keypoints <= last)).all(dim=-1)
-        return keypoints / self._size(keypoints), (visible & inside).to(keypoints.dtype)
+        return keypoints / self._size(keypoints), (weight * inside).to(keypoints.dtype)
 
     def decode(self, fractions: Tensor) -> Tensor:
         """Return keypoints [B, K, 2] in crop pixels."""

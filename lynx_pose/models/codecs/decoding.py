@@ -110,11 +110,28 @@ class SoftArgmax:
         cells, scores = maximum(heatmaps)
         scale = self.sharpness / scores.clamp(min=torch.finfo(scores.dtype).tiny)
         weights = (heatmaps.flatten(2) * scale[..., None]).softmax(dim=-1).view_as(heatmaps)
-        axes = [
-            (weights.sum(dim=axis) * torch.arange(length, device=weights.device)).sum(dim=-1)
-            for axis, length in ((-2, heatmaps.shape[-1]), (-1, heatmaps.shape[-2]))
-        ]
-        return torch.where(scores[..., None] > 0, torch.stack(axes, dim=-1), cells), scores
+        return torch.where(scores[..., None] > 0, mean_position(weights), cells), scores
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The mean position under heatmaps that are probabilities (Sun et al. 2018, arXiv 1711.08229, Equation 2)."""
+
+    def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode; negative cells count as 0."""
+        _, scores = maximum(heatmaps)
+        weights = heatmaps.clamp(min=0)
+        total = weights.sum(dim=(-2, -1)).clamp(min=torch.finfo(weights.dtype).tiny)
+        means = mean_position(weights) / total[..., None]
+        return torch.where(scores[..., None] > 0, means, -1.0), scores
+
+
+def mean_position(heatmaps: Tensor) -> Tensor:
+    """Return the sum of positions [B, K, 2] in cells, weighted by heatmaps [B, K, h, w]."""
+    height, width = heatmaps.shape[-2:]
+    x = (heatmaps.sum(dim=-2) * torch.arange(width, device=heatmaps.device)).sum(dim=-1)
+    y = (heatmaps.sum(dim=-1) * torch.arange(height, device=heatmaps.device)).sum(dim=-1)
+    return torch.stack([x, y], dim=-1)
 
 
 def maximum(heatmaps: Tensor) -> tuple[Tensor, Tensor]:

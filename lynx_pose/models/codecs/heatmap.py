@@ -57,17 +57,17 @@ class HeatmapCodec(ABC):
     def warp_matrix(self, crop: CropBox, output_size: tuple[int, int]) -> Matrix:
         """Map image pixels to crop pixels as this codec needs it."""
 
-    def encode(self, keypoints: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, keypoints: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the targets.
 
         Args:
             keypoints: [B, K, 2] in crop pixels.
-            visible: [B, K] bool.
+            weight: [B, K], 0 where a keypoint is not visible.
 
         Returns:
             heatmaps [B, K, h, w] and weights [B, K]; the weight is 0 where the Gaussian stays outside.
         """
-        return self._draw(keypoints / self._cell_pixels(keypoints), visible)
+        return self._draw(keypoints / self.cell_pixels(keypoints), weight)
 
     def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         """Find the keypoints.
@@ -80,27 +80,27 @@ class HeatmapCodec(ABC):
             cell gives a point outside the crop with score 0.
         """
         cells, scores = self.decoding(heatmaps)
-        return cells * self._cell_pixels(heatmaps), scores
+        return cells * self.cell_pixels(heatmaps), scores
 
     @abstractmethod
-    def _draw(self, centers: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    def _draw(self, centers: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Draw targets around centres [B, K, 2] in cells."""
 
     @abstractmethod
-    def _cell_pixels(self, like: Tensor) -> Tensor:
+    def cell_pixels(self, like: Tensor) -> Tensor:
         """Crop pixels between cell centres: [2] for x and y."""
 
-    def _gaussians(self, centers: Tensor, cells: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    def _gaussians(self, centers: Tensor, cells: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Draw Gaussians at `centers`, cut off three sigma around `cells`, both [B, K, 2] in cells."""
         size = torch.tensor(self.heatmap_size, device=cells.device)
         radius = 3 * self.sigma
         reaches = ((cells - radius < size) & (cells + radius + 1 >= 0)).all(dim=-1)
-        weight = (visible & reaches).to(centers.dtype)
+        weight = (weight * reaches).to(centers.dtype)
         axes = [
             self._profile(centers[..., axis], cells[..., axis], length) for axis, length in enumerate(self.heatmap_size)
         ]
         heatmaps = axes[1][..., :, None] * axes[0][..., None, :]
-        return heatmaps * weight[..., None, None], weight
+        return heatmaps * (weight > 0)[..., None, None], weight
 
     def _profile(self, center: Tensor, cell: Tensor, length: int) -> Tensor:
         positions = torch.arange(length, device=center.device, dtype=center.dtype)
@@ -122,11 +122,12 @@ class ClassicHeatmap(HeatmapCodec):
         """Map image pixels to crop pixels as this codec needs it."""
         return classic_matrix(crop, output_size)
 
-    def _draw(self, centers: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    def _draw(self, centers: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         cells = (centers + 0.5).trunc()
-        return self._gaussians(cells, cells, visible)
+        return self._gaussians(cells, cells, weight)
 
-    def _cell_pixels(self, like: Tensor) -> Tensor:
+    def cell_pixels(self, like: Tensor) -> Tensor:
+        """Crop pixels between cell centres: [2] for x and y."""
         return torch.full((2,), float(self.stride), device=like.device, dtype=like.dtype)
 
 
@@ -136,8 +137,8 @@ class UnbiasedHeatmap(ClassicHeatmap):
 
     decoding: Decoding = field(default=Taylor())
 
-    def _draw(self, centers: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-        return self._gaussians(centers, centers, visible)
+    def _draw(self, centers: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        return self._gaussians(centers, centers, weight)
 
     def _near(self, positions: Tensor, cell: Tensor) -> Tensor:
         return torch.ones_like(positions - cell[..., None])
@@ -154,9 +155,10 @@ class UdpHeatmap(HeatmapCodec):
         """Map image pixels to crop pixels as this codec needs it."""
         return udp_matrix(crop, output_size)
 
-    def _draw(self, centers: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-        return self._gaussians(centers, (centers + 0.5).trunc(), visible)
+    def _draw(self, centers: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        return self._gaussians(centers, (centers + 0.5).trunc(), weight)
 
-    def _cell_pixels(self, like: Tensor) -> Tensor:
+    def cell_pixels(self, like: Tensor) -> Tensor:
+        """Crop pixels between cell centres: [2] for x and y."""
         steps = [(pixels - 1) / (cells - 1) for pixels, cells in zip(self.input_size, self.heatmap_size, strict=True)]
         return torch.tensor(steps, device=like.device, dtype=like.dtype)

@@ -1,4 +1,4 @@
-"""The heatmap head of Simple Baselines (Xiao et al. 2018, arXiv 1804.06208)."""
+"""The heatmap head of Simple Baselines (Xiao et al. 2018, arXiv 1804.06208), and what heatmap heads share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,41 @@ from lynx_pose.errors import InputError
 from lynx_pose.models.codecs.heatmap import HeatmapCodec
 
 
-class HeatmapHead(nn.Module):
+class HeatmapOutput(nn.Module):
+    """Loss and decoding of heatmaps [B, K, h, w]; the layers that make them are the subclasses'.
+
+    Args:
+        codec: between coordinates and heatmaps.
+        loss: of heatmaps, targets and weights.
+    """
+
+    def __init__(self, codec: HeatmapCodec, loss: nn.Module):
+        super().__init__()
+        self.codec = codec
+        self.criterion = loss
+
+    @property
+    def warp_matrix(self) -> WarpMatrix:
+        """The crop's map that the codec belongs to."""
+        return self.codec.warp_matrix
+
+    def loss(self, output: Tensor, keypoints: Tensor, weight: Tensor) -> Tensor:
+        """Return the loss of heatmaps against keypoints [B, K, 2] in crop pixels with weights [B, K]."""
+        with torch.no_grad():
+            target, weight = self.codec.encode(keypoints, weight)
+        loss: Tensor = self.criterion(output, target, weight)
+        return loss
+
+    def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keypoints [B, K, 2] in crop pixels and scores [B, K]."""
+        return self.codec.decode(output.float())
+
+    def average_flipped(self, output: Tensor, mirrored: Tensor, flip_indices: list[int]) -> Tensor:
+        """Return the mean of the outputs of crops and of their mirror images, as an output of the crops."""
+        return (output + self.codec.unflip(mirrored, flip_indices)) / 2
+
+
+class HeatmapHead(HeatmapOutput):
     """Deconvolutions up to the codec's stride, then a 1×1 convolution to one heatmap a keypoint.
 
     A backbone that is already at that stride, such as HRNet, gets no deconvolution.
@@ -37,9 +71,7 @@ class HeatmapHead(nn.Module):
         deconv_channels: int = 256,
         deconv_kernel: int = 4,
     ):
-        super().__init__()
-        self.codec = codec
-        self.criterion = loss
+        super().__init__(codec, loss)
         layers = math.log2(in_stride / codec.stride)
         if layers < 0 or layers % 1:
             raise InputError(
@@ -62,30 +94,10 @@ class HeatmapHead(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    @property
-    def warp_matrix(self) -> WarpMatrix:
-        """The crop's map that the codec belongs to."""
-        return self.codec.warp_matrix
-
     def forward(self, features: Tensor) -> Tensor:
         """Turn features [B, C, h', w'] into heatmaps [B, K, h, w]."""
         heatmaps: Tensor = self.final_layer(self.deconv_layers(features))
         return heatmaps
-
-    def loss(self, output: Tensor, keypoints: Tensor, visible: Tensor) -> Tensor:
-        """Return the loss of heatmaps against keypoints [B, K, 2] in crop pixels, visible [B, K]."""
-        with torch.no_grad():
-            target, weight = self.codec.encode(keypoints, visible)
-        loss: Tensor = self.criterion(output, target, weight)
-        return loss
-
-    def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keypoints [B, K, 2] in crop pixels and scores [B, K]."""
-        return self.codec.decode(output.float())
-
-    def average_flipped(self, output: Tensor, mirrored: Tensor, flip_indices: list[int]) -> Tensor:
-        """Return the mean of the outputs of crops and of their mirror images, as an output of the crops."""
-        return (output + self.codec.unflip(mirrored, flip_indices)) / 2
 
 
 def _doubling(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:

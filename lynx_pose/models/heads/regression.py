@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,42 @@ from lynx_pose.data.crop import WarpMatrix
 from lynx_pose.models.codecs.coordinates import RelativeCoordinates
 
 
-class RegressionHead(nn.Module):
+class CoordinateOutput(nn.Module):
+    """Loss and decoding of coordinates [B, K, 2] in fractions of the crop; the layers are the subclasses'.
+
+    Args:
+        num_keypoints: K.
+        codec: between crop pixels and what is predicted.
+        loss: of predictions, targets and weights.
+    """
+
+    def __init__(self, num_keypoints: int, codec: RelativeCoordinates, loss: nn.Module):
+        super().__init__()
+        self.num_keypoints = num_keypoints
+        self.codec = codec
+        self.criterion = loss
+
+    @property
+    def warp_matrix(self) -> WarpMatrix:
+        """The crop's map that the codec belongs to."""
+        return self.codec.warp_matrix
+
+    def loss(self, output: Tensor, keypoints: Tensor, weight: Tensor) -> Tensor:
+        """Return the loss of fractions against keypoints [B, K, 2] in crop pixels with weights [B, K]."""
+        target, weight = self.codec.encode(keypoints, weight)
+        loss: Tensor = self.criterion(output, target, weight)
+        return loss
+
+    def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keypoints [B, K, 2] in crop pixels and scores [B, K]; it has no confidence, so they are 1."""
+        return self.codec.decode(output.float()), torch.ones_like(output[..., 0], dtype=torch.float32)
+
+    def average_flipped(self, output: Tensor, mirrored: Tensor, flip_indices: list[int]) -> Tensor:
+        """Return the mean of the outputs of crops and of their mirror images, as an output of the crops."""
+        return (output + self.codec.unflip(mirrored, flip_indices)) / 2
+
+
+class RegressionHead(CoordinateOutput):
     """Global average pooling, fully connected layers, two numbers a keypoint.
 
     Args:
@@ -32,41 +68,27 @@ class RegressionHead(nn.Module):
         loss: nn.Module,
         hidden: Sequence[int] = (),
     ):
-        super().__init__()
-        self.codec = codec
-        self.criterion = loss
-        self.num_keypoints = num_keypoints
-        layers: list[nn.Module] = []
-        width = in_channels
-        for units in hidden:
-            layers += [nn.Linear(width, units), nn.ReLU(inplace=True)]
-            width = units
-        last = nn.Linear(width, 2 * num_keypoints)
+        super().__init__(num_keypoints, codec, loss)
         # Start in the middle of the crop.
-        nn.init.normal_(last.weight, std=0.01)
-        nn.init.constant_(last.bias, 0.5)
-        self.fc = nn.Sequential(*layers, last)
-
-    @property
-    def warp_matrix(self) -> WarpMatrix:
-        """The crop's map that the codec belongs to."""
-        return self.codec.warp_matrix
+        self.fc = fully_connected([in_channels, *hidden, 2 * num_keypoints], first_output=0.5)
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features [B, C, h, w] into fractions of the crop [B, K, 2]."""
         fractions: Tensor = self.fc(features.mean(dim=(-2, -1)))
         return fractions.unflatten(1, (self.num_keypoints, 2))
 
-    def loss(self, output: Tensor, keypoints: Tensor, visible: Tensor) -> Tensor:
-        """Return the loss of fractions against keypoints [B, K, 2] in crop pixels, visible [B, K]."""
-        target, weight = self.codec.encode(keypoints, visible)
-        loss: Tensor = self.criterion(output, target, weight)
-        return loss
 
-    def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keypoints [B, K, 2] in crop pixels and scores [B, K]; it has no confidence, so they are 1."""
-        return self.codec.decode(output.float()), torch.ones_like(output[..., 0], dtype=torch.float32)
+def fully_connected(widths: Sequence[int], first_output: float) -> nn.Sequential:
+    """Make fully connected layers with rectifiers between them.
 
-    def average_flipped(self, output: Tensor, mirrored: Tensor, flip_indices: list[int]) -> Tensor:
-        """Return the mean of the outputs of crops and of their mirror images, as an output of the crops."""
-        return (output + self.codec.unflip(mirrored, flip_indices)) / 2
+    Args:
+        widths: of the input, of each hidden layer, and of the output.
+        first_output: what an untrained network puts out, nearly.
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths[:-1]):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True)]
+    last = nn.Linear(widths[-2], widths[-1])
+    nn.init.normal_(last.weight, std=0.01)
+    nn.init.constant_(last.bias, first_output)
+    return nn.Sequential(*layers, last)

@@ -1,0 +1,141 @@
+"""A heatmap and a regression head on one backbone: the thesis's future work (section 8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lynx_pose.data.crop import CropBox, WarpMatrix
+from lynx_pose.errors import InputError
+from lynx_pose.models.heads.heatmap import HeatmapOutput
+from lynx_pose.models.heads.regression import CoordinateOutput
+
+Outputs = tuple[Tensor, Tensor]
+
+
+class Combination(nn.Module):
+    """What makes one prediction of two.
+
+    Args:
+        num_keypoints: K.
+    """
+
+    def __init__(self, num_keypoints: int):
+        super().__init__()
+        self.num_keypoints = num_keypoints
+
+
+class MeanOfBoth(Combination):
+    """The middle between the two predictions."""
+
+    def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
+        """Combine predictions [B, K, 2], given the heatmaps' scores [B, K]."""
+        return (heatmap + regression) / 2
+
+
+class ByConfidence(Combination):
+    """The heatmap's prediction where it is confident; the less it is, the more of the regression's."""
+
+    def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
+        """Combine predictions [B, K, 2], given the heatmaps' scores [B, K]."""
+        share = scores.clamp(0, 1)[..., None]
+        return share * heatmap + (1 - share) * regression
+
+
+class LearnedShares(Combination):
+    """A share for each keypoint, learnt with the network from the error of the combination.
+
+    Args:
+        num_keypoints: K.
+    """
+
+    def __init__(self, num_keypoints: int):
+        super().__init__(num_keypoints)
+        self.logits = nn.Parameter(torch.zeros(num_keypoints))
+
+    def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
+        """Combine predictions [B, K, 2], given the heatmaps' scores [B, K]."""
+        share = self.logits.sigmoid()[:, None]
+        return share * heatmap + (1 - share) * regression
+
+
+class MultiHead(nn.Module):
+    """Two heads that see the same features; their losses add up, their predictions are combined.
+
+    Args:
+        in_channels: of the feature map.
+        in_stride: of the feature map.
+        num_keypoints: K.
+        heatmap: makes the heatmap head.
+        regression: makes the regression head.
+        combination: makes what combines the predictions, from the number of keypoints.
+        regression_weight: factor of the regression's loss.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        in_stride: int,
+        num_keypoints: int,
+        heatmap: Callable[..., HeatmapOutput],
+        regression: Callable[..., CoordinateOutput],
+        combination: Callable[[int], Combination],
+        regression_weight: float = 1.0,
+    ):
+        super().__init__()
+        self.heatmap = heatmap(in_channels, in_stride, num_keypoints)
+        self.regression = regression(in_channels, in_stride, num_keypoints)
+        self.combination = combination(num_keypoints)
+        self.regression_weight = regression_weight
+        _check_same_crop(self.heatmap.warp_matrix, self.regression.warp_matrix)
+
+    @property
+    def warp_matrix(self) -> WarpMatrix:
+        """The crop's map that both codecs belong to."""
+        return self.heatmap.warp_matrix
+
+    def forward(self, features: Tensor) -> Outputs:
+        """Turn features [B, C, h', w'] into both heads' outputs."""
+        return self.heatmap(features), self.regression(features)
+
+    def loss(self, output: Outputs, keypoints: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted sum of both losses, and what teaches the combination.
+
+        The combination's own loss does not reach the network: it sees the predictions as they are.
+        """
+        heatmaps, coordinates = output
+        loss = self.heatmap.loss(heatmaps, keypoints, weight)
+        loss = loss + self.regression_weight * self.regression.loss(coordinates, keypoints, weight)
+        if not list(self.combination.parameters()):
+            return loss
+        found, _ = self.decode((heatmaps.detach(), coordinates.detach()))
+        distances = (found - keypoints).norm(dim=-1) / self.regression.codec.input_size[0]
+        return loss + (distances * (weight > 0)).mean()
+
+    def decode(self, output: Outputs) -> tuple[Tensor, Tensor]:
+        """Return the combined keypoints [B, K, 2] in crop pixels and the heatmaps' scores [B, K]."""
+        from_heatmaps, scores = self.heatmap.decode(output[0])
+        from_regression, _ = self.regression.decode(output[1])
+        # Without a positive cell there is no position to combine.
+        found: Tensor = self.combination(from_heatmaps, from_regression, scores)
+        return torch.where(scores[..., None] > 0, found, from_regression), scores
+
+    def average_flipped(self, output: Outputs, mirrored: Outputs, flip_indices: list[int]) -> Outputs:
+        """Return the means of the outputs of crops and of their mirror images, as outputs of the crops."""
+        return (
+            self.heatmap.average_flipped(output[0], mirrored[0], flip_indices),
+            self.regression.average_flipped(output[1], mirrored[1], flip_indices),
+        )
+
+
+def _check_same_crop(one: WarpMatrix, other: WarpMatrix) -> None:
+    """Refuse codecs that belong to different maps of the crop; mixed, they would disagree by pixels."""
+    crop = CropBox(center=np.array([10.0, 20.0]), size=np.array([100.0, 100.0]))
+    if not (one(crop, (64, 64)) == other(crop, (64, 64))).all():
+        raise InputError(
+            "head=multi: the heatmap's and the regression's codec belong to different maps of the crop; choose "
+            "head/codec@head.heatmap.codec=classic or unbiased"
+        )

@@ -1,0 +1,82 @@
+"""Residual log-likelihood estimation (Li et al. 2021, arXiv 2107.11291)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from lynx_pose.models.codecs.coordinates import RelativeCoordinates
+from lynx_pose.models.flow import RealNVP
+from lynx_pose.models.heads.regression import CoordinateOutput, fully_connected
+from lynx_pose.models.losses import require_coordinates
+
+
+class RLELoss(nn.Module):
+    """The negative log-likelihood of coordinates under a Laplace density that a flow corrects (section 3.3 there).
+
+    The authors' program, and MMPose after it, count the deviation's logarithm and the flow twice; here each
+    enters once, as in the derivation.
+
+    Args:
+        flow: density of the residuals.
+    """
+
+    def __init__(self, flow: RealNVP):
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Return the mean over coordinates.
+
+        Args:
+            output: [B, K, 4]: x, y and their deviations, in fractions of the crop.
+            target: [B, K, 2].
+            weight: [B, K], 0 where a keypoint takes no part.
+        """
+        require_coordinates(self, output, 4)
+        position, sigma = output.float().split(2, dim=-1)
+        # What does not take part could be anywhere, and would overflow.
+        residual = torch.where(weight[..., None] > 0, (position - target) / sigma, 0.0)
+        with torch.autocast(output.device.type, enabled=False):
+            log_correction = self.flow.log_prob(residual)
+        laplace = torch.log(2 * sigma) + residual.abs()
+        losses = laplace.sum(dim=-1) - log_correction
+        return (losses * weight).mean() / 2
+
+
+class RLEHead(CoordinateOutput):
+    """Global average pooling and one layer: position and deviation, four numbers a keypoint.
+
+    Args:
+        in_channels: of the feature map.
+        in_stride: of the feature map; pooling takes any.
+        num_keypoints: K.
+        codec: between crop pixels and what is predicted.
+        loss: of positions with deviations, targets and weights.
+    """
+
+    def __init__(
+        self, in_channels: int, in_stride: int, num_keypoints: int, codec: RelativeCoordinates, loss: nn.Module
+    ):
+        super().__init__(num_keypoints, codec, loss)
+        self.position = fully_connected([in_channels, 2 * num_keypoints], first_output=0.5)
+        self.deviation = fully_connected([in_channels, 2 * num_keypoints], first_output=-math.log(3))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn features [B, C, h, w] into positions and deviations [B, K, 4] in fractions of the crop."""
+        pooled = features.mean(dim=(-2, -1))
+        parts = [self.position(pooled), self.deviation(pooled).sigmoid()]
+        return torch.cat([part.unflatten(1, (self.num_keypoints, 2)) for part in parts], dim=-1)
+
+    def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keypoints [B, K, 2] in crop pixels and scores [B, K], 1 minus the mean deviation."""
+        position, sigma = output.float().split(2, dim=-1)
+        return self.codec.decode(position), 1 - sigma.mean(dim=-1)
+
+    def average_flipped(self, output: Tensor, mirrored: Tensor, flip_indices: list[int]) -> Tensor:
+        """Return the mean of the outputs of crops and of their mirror images, as an output of the crops."""
+        position = super().average_flipped(output[..., :2], mirrored[..., :2], flip_indices)
+        sigma = (output[..., 2:] + mirrored[:, flip_indices, 2:]) / 2
+        return torch.cat([position, sigma], dim=-1)

@@ -1,0 +1,84 @@
+import functools
+
+import pytest
+import torch
+
+from lynx_pose.errors import InputError
+from lynx_pose.models.codecs.coordinates import RelativeCoordinates
+from lynx_pose.models.codecs.heatmap import ClassicHeatmap, UdpHeatmap
+from lynx_pose.models.heads.heatmap import HeatmapHead
+from lynx_pose.models.heads.multi import ByConfidence, LearnedShares, MeanOfBoth, MultiHead
+from lynx_pose.models.heads.regression import RegressionHead
+from lynx_pose.models.losses import CoordinateLoss, KeypointMSE
+
+REGRESSION = functools.partial(
+    RegressionHead, codec=RelativeCoordinates((64, 64)), loss=CoordinateLoss(torch.nn.SmoothL1Loss(reduction="none"))
+)
+
+
+def _head(combination, codec=None):
+    heatmap = functools.partial(HeatmapHead, codec=codec or ClassicHeatmap((64, 64)), loss=KeypointMSE())
+    return MultiHead(8, 4, 3, heatmap, REGRESSION, combination)
+
+
+def _outputs(head, peak):
+    """Heatmaps with their maximum `peak` at (32, 32), coordinates at (16, 16)."""
+    points = torch.full((1, 3, 2), 32.0)
+    heatmaps, _ = head.heatmap.codec.encode(points, torch.ones(1, 3))
+    return heatmaps * peak, torch.full((1, 3, 2), 0.25)
+
+
+@pytest.mark.parametrize(
+    ("combination", "peak", "expected"),
+    [(MeanOfBoth, 1.0, 24.0), (ByConfidence, 1.0, 32.0), (ByConfidence, 0.25, 20.0), (LearnedShares, 0.5, 24.0)],
+)
+def test_predictions_are_combined(combination, peak, expected):
+    head = _head(combination)
+    keypoints, scores = head.decode(_outputs(head, peak))
+    torch.testing.assert_close(keypoints, torch.full((1, 3, 2), expected), atol=0.3, rtol=0)
+    torch.testing.assert_close(scores, torch.full((1, 3), peak))
+
+
+def test_without_a_positive_cell_the_regression_decides():
+    head = _head(MeanOfBoth)
+    keypoints, scores = head.decode((torch.zeros(1, 3, 16, 16), torch.full((1, 3, 2), 0.25)))
+    assert (keypoints == 16).all()
+    assert (scores == 0).all()
+
+
+def test_the_loss_is_the_sum_of_both():
+    head = _head(MeanOfBoth)
+    output, keypoints, weight = _outputs(head, 0.7), torch.rand(1, 3, 2) * 60, torch.ones(1, 3)
+    expected = head.heatmap.loss(output[0], keypoints, weight) + head.regression.loss(output[1], keypoints, weight)
+    torch.testing.assert_close(head.loss(output, keypoints, weight), expected)
+
+
+def test_shares_are_learnt_for_each_keypoint():
+    """Keypoint 0 is where the heatmap says, keypoint 1 where the regression says, keypoint 2 half way."""
+    head = _head(LearnedShares)
+    output = _outputs(head, 1.0)
+    keypoints = torch.tensor([[[32.0, 32.0], [16.0, 16.0], [24.0, 24.0]]])
+    optimizer = torch.optim.Adam(head.combination.parameters(), lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        head.loss(output, keypoints, torch.ones(1, 3)).backward()
+        optimizer.step()
+    shares = head.combination.logits.sigmoid().tolist()
+    assert shares[0] > 0.9
+    assert shares[1] < 0.1
+    assert shares[2] == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_combinations_loss_does_not_reach_the_network():
+    head = _head(LearnedShares)
+    heatmaps, coordinates = (tensor.requires_grad_() for tensor in _outputs(head, 1.0))
+    keypoints, weight = torch.full((1, 3, 2), 20.0), torch.ones(1, 3)
+    head.loss((heatmaps, coordinates), keypoints, weight).backward()
+    alone = coordinates.detach().clone().requires_grad_()
+    head.regression.loss(alone, keypoints, weight).backward()
+    torch.testing.assert_close(coordinates.grad, alone.grad)
+
+
+def test_codecs_of_different_crops_are_refused():
+    with pytest.raises(InputError, match="different maps of the crop"):
+        _head(MeanOfBoth, UdpHeatmap((64, 64)))
