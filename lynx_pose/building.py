@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from lynx_pose.data.augment.pipeline import Augmentation
 from lynx_pose.data.datamodule import PoseDataModule
-from lynx_pose.data.records import Annotations
+from lynx_pose.data.records import Annotations, PoseRecord
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
+from lynx_pose.metrics.object_scale import annotated_area
 from lynx_pose.metrics.pose_evaluation import PoseEvaluation
 from lynx_pose.models.pose_net import PoseHead, PoseNet
 from lynx_pose.task import PoseTask
+
+ObjectScale = Callable[[Sequence[PoseRecord]], NDArray[np.float64]]
 
 
 def make(node: DictConfig, **more: Any) -> Any:
@@ -89,13 +94,20 @@ def build_datamodule(
     )
 
 
+def object_areas(cfg: DictConfig, records: Sequence[PoseRecord]) -> NDArray[np.float64]:
+    """Return the squared object scale of each record, as configured."""
+    # Runs of the first versions have no object_scale.
+    measure: ObjectScale = make(cfg.object_scale) if "object_scale" in cfg else annotated_area
+    return measure(records)
+
+
 def build_task(cfg: DictConfig, net: PoseNet, datamodule: PoseDataModule) -> PoseTask:
     """Make the task that trains the network on the data."""
     skeleton = datamodule.skeleton
     return PoseTask(
         net=net,
         skeleton=skeleton,
-        evaluation=PoseEvaluation(datamodule.val_records, skeleton.sigmas),
+        evaluation=PoseEvaluation(datamodule.val_records, skeleton.sigmas, object_areas(cfg, datamodule.val_records)),
         optimizer=make(cfg.optimizer),
         schedule=make(cfg.schedule),
         flip_test=cfg.flip_test,

@@ -15,12 +15,14 @@ def main(cfg: DictConfig) -> dict[str, float]:
 
     from hydra.core.hydra_config import HydraConfig
 
+    from lynx_pose.building import make
     from lynx_pose.evaluation import evaluate
 
     return evaluate(
         run=Path(cfg.run).expanduser(),
         checkpoint=cfg.checkpoint,
         overrides=list(cfg.overrides),
+        detail=make(cfg.detail),
         output=Path(HydraConfig.get().runtime.output_dir),
     )
 

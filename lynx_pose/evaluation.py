@@ -11,19 +11,23 @@ from omegaconf import DictConfig, OmegaConf
 
 from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
 from lynx_pose.errors import InputError
+from lynx_pose.metrics.detailed import DetailedFigures
 from lynx_pose.models.weights import network_state
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json
 
 log = logging.getLogger(__name__)
 
 
-def evaluate(run: Path, checkpoint: str, overrides: Sequence[str], output: Path) -> dict[str, float]:
+def evaluate(
+    run: Path, checkpoint: str, overrides: Sequence[str], detail: DetailedFigures, output: Path
+) -> dict[str, float]:
     """Evaluate a run's checkpoint and return the figures.
 
     Args:
         run: folder of the run.
         checkpoint: `best` or `last`.
         overrides: changes to the run's configuration, as `key=value`.
+        detail: computes what is written beside them.
         output: folder for evaluation.json and predictions.json.
 
     Raises:
@@ -46,7 +50,16 @@ def evaluate(run: Path, checkpoint: str, overrides: Sequence[str], output: Path)
     task = build_task(cfg, net, datamodule)
     trainer: pl.Trainer = make(cfg.trainer, logger=False, enable_checkpointing=False, use_distributed_sampler=False)
     trainer.validate(task, datamodule=datamodule, verbose=False)
-    write_json(output / "evaluation.json", {"run": str(run), "checkpoint": checkpoint, "figures": task.figures})
+    poses = task.evaluation.poses
+    assert poses is not None, "validation has computed them"
+    content = {
+        "run": str(run),
+        "checkpoint": checkpoint,
+        "object_scale": cfg.object_scale._target_.rsplit(".", 1)[-1] if "object_scale" in cfg else "annotated_area",
+        "figures": task.figures,
+        "detail": detail(poses, datamodule.skeleton, annotations.records),
+    }
+    write_json(output / "evaluation.json", content)
     write_json(output / "predictions.json", task.evaluation.results())
     log.info("%s, %s checkpoint, %d animals", cfg.name, checkpoint, len(datamodule.val_records))
     for name, value in task.figures.items():

@@ -1,4 +1,4 @@
-"""COCO keypoint average precision (https://cocodataset.org/#keypoints-eval)."""
+"""Average precision of poses: COCO's (https://cocodataset.org/#keypoints-eval), and the thesis's definition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
+from numpy.typing import NDArray
 
+# 0.50:0.05:0.95, as COCO's evaluator has them.
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
 NAMES = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 
 
@@ -45,6 +48,18 @@ def coco_keypoint_figures(
         name: float(value) if value >= 0 else float("nan")
         for name, value in zip(NAMES, evaluation.stats[: len(NAMES)], strict=True)
     }
+
+
+def mean_share_above(oks: NDArray[np.float64]) -> float:
+    """Compute Equations 17 and 18 of the thesis: the share of poses above each OKS threshold, and its mean.
+
+    It knows neither scores nor false alarms, so it is not COCO's AP: with one prediction for each animal it is
+    COCO's average recall, but for values that equal a threshold.
+
+    Args:
+        oks: [N] of each predicted pose and its own animal.
+    """
+    return float((oks[:, None] > THRESHOLDS).mean())
 
 
 def _silent(*_: Any) -> None:

@@ -12,6 +12,7 @@ from pycocotools.cocoeval import COCOeval
 from lynx_pose.data.records import PoseRecord
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.metrics.average_precision import NAMES, coco_keypoint_figures
+from lynx_pose.metrics.object_scale import annotated_area
 from lynx_pose.metrics.pose_evaluation import PoseEvaluation, ground_truth, pose_score
 
 SIGMAS = ANIMAL_POSE_20.sigmas
@@ -72,7 +73,7 @@ def _by_pycocotools(records, keypoints, scores):
         results.append({"image_id": image, "category_id": 1, "keypoints": flat, "score": score})
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
-        coco.dataset = ground_truth(records, images)
+        coco.dataset = ground_truth(records, images, annotated_area(records))
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes(results), "keypoints")
         evaluation.params.kpt_oks_sigmas = np.array(SIGMAS)
@@ -134,7 +135,7 @@ def test_results_carry_the_datasets_own_ids(records):
 
 
 def test_what_cannot_be_computed_says_why(records):
-    truth = ground_truth(records, list(range(41)))
+    truth = ground_truth(records, list(range(41)), annotated_area(records))
     result = {"image_id": 0, "category_id": 1, "keypoints": [float("nan")] * 60, "score": 1.0}
     with pytest.raises(ValueError, match="not a single prediction"):
         coco_keypoint_figures(truth, [], SIGMAS)

@@ -1,0 +1,37 @@
+"""How large an animal is, as OKS sees it: the square of the scale s, in square pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lynx_pose.data.records import PoseRecord
+from lynx_pose.errors import InputError
+
+
+def annotated_area(records: Sequence[PoseRecord]) -> NDArray[np.float64]:
+    """Return [N] areas as the dataset gives them, and the box's where it gives none."""
+    return np.array([record.area for record in records])
+
+
+def box_area(records: Sequence[PoseRecord]) -> NDArray[np.float64]:
+    """Return [N] areas of the boxes."""
+    return np.array([record.box[2] * record.box[3] for record in records])
+
+
+def polygon_area(records: Sequence[PoseRecord]) -> NDArray[np.float64]:
+    """Return [N] areas inside the outlines.
+
+    Raises:
+        InputError: a record has no outline.
+    """
+    return np.array([_inside(record) for record in records])
+
+
+def _inside(record: PoseRecord) -> float:
+    if len(record.polygon) < 6:
+        raise InputError(f"{record.source}: has no polygon to take the scale from; use object_scale=box")
+    return float(cv2.contourArea(np.array(record.polygon, dtype=np.float32).reshape(-1, 2)))
