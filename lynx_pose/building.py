@@ -23,6 +23,8 @@ from lynx_pose.metrics.pose_evaluation import PoseEvaluation
 from lynx_pose.models.pose_net import PoseHead, PoseNet
 from lynx_pose.task import PoseTask
 
+# Of conf/aug; the rest of it says how long and whether a run trains.
+AUGMENTATION = ("_target_", "name", "stage", "geometry", "photometric")
 ObjectScale = Callable[[Sequence[PoseRecord]], NDArray[np.float64]]
 
 
@@ -47,8 +49,13 @@ def make(node: DictConfig, **more: Any) -> Any:
 def read_annotations(cfg: DictConfig) -> Annotations:
     """Read the dataset that the configuration names."""
     annotations: Annotations = make(cfg.data.reader)
-    weights = cfg.data.get("keypoint_weights")
-    return replace(annotations, skeleton=annotations.skeleton.with_weights(weights)) if weights else annotations
+    skeleton = annotations.skeleton
+    sigmas = cfg.data.get("sigmas")
+    if sigmas is not None:
+        skeleton = skeleton.with_sigmas(sigmas if isinstance(sigmas, int | float) else list(sigmas))
+    if cfg.data.get("keypoint_weights"):
+        skeleton = skeleton.with_weights(cfg.data.keypoint_weights)
+    return replace(annotations, skeleton=skeleton)
 
 
 def build_augmentation(cfg: DictConfig) -> Augmentation:
@@ -57,7 +64,7 @@ def build_augmentation(cfg: DictConfig) -> Augmentation:
         # albumentations only warns of unknown arguments, and then runs with its own defaults.
         warnings.simplefilter("error", UserWarning)
         try:
-            augmentation: Augmentation = make(cfg.aug)
+            augmentation: Augmentation = make(OmegaConf.masked_copy(cfg.aug, list(AUGMENTATION)))
         except InstantiationException as error:
             raise InputError(f"aug={cfg.aug.get('name')}: {error.__cause__ or error}") from error
     return augmentation

@@ -48,6 +48,10 @@ class RunFolder:
         """The best checkpoint's poses on the validation set, in COCO results format."""
         return self.path / "predictions.json"
 
+    def epoch_predictions(self, epoch: int) -> Path:
+        """Poses on the validation set after an epoch, where they were kept."""
+        return self.path / "poses" / f"epoch-{epoch:03d}.json"
+
     @property
     def split(self) -> Path:
         """Ids of the records that train and that validate."""

@@ -68,11 +68,14 @@ def train(cfg: DictConfig, hydra_cfg: DictConfig) -> dict[str, Any]:
         task, datamodule = _build(cfg, folder)
         summary["data"] = _data_summary(cfg, datamodule)
         log.info("%s: %s", cfg.name, _data_line(summary["data"]))
-        record = RunRecord(folder)
+        record = RunRecord(folder, cfg.keep_poses_at)
         with wandb_run(cfg, folder, _sweep_name(hydra_cfg), earlier.get("wandb")) as logger:
             summary["wandb"] = logger.version if logger else None
             trainer = _trainer(cfg, folder, record, logger)
-            _fit(trainer, task, datamodule, cfg.ckpt)
+            if cfg.fit:
+                _fit(trainer, task, datamodule, cfg.ckpt)
+            else:
+                _validate_untrained(trainer, task, datamodule, record)
         summary.update(_result(trainer, record))
     _log_end(summary, folder)
     return summary
@@ -195,6 +198,13 @@ def _fit(trainer: pl.Trainer, task: PoseTask, datamodule: PoseDataModule, ckpt: 
     trainer.fit(task, datamodule=datamodule, ckpt_path=ckpt, weights_only=True)
 
 
+def _validate_untrained(trainer: pl.Trainer, task: PoseTask, datamodule: PoseDataModule, record: RunRecord) -> None:
+    """Take the figures of the first weights; they are the run's only and so its best."""
+    trainer.validate(task, datamodule=datamodule, verbose=False)
+    record.add_untrained(trainer, task)
+    trainer.save_checkpoint(record.folder.best, weights_only=True)
+
+
 def _check_continuable(path: Path) -> None:
     """Refuse a file that training cannot continue from, before Lightning fails on it less clearly."""
     content = read_checkpoint(path)
@@ -226,7 +236,7 @@ def _result(trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
     """Return what training gave: the best epoch's figures and the training rate."""
     best = {name.removeprefix("val/"): value for name, value in (record.best or {}).items()}
     return {
-        "epochs": len(record.rows),
+        "epochs": sum(row["step"] != 0 for row in record.rows),
         "best": best,
         "images_per_second": round(record.train_images / max(record.train_seconds, 1e-9), 1),
         "precision": str(trainer.precision),

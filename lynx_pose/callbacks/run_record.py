@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,10 +24,12 @@ class RunRecord(pl.Callback):
 
     Args:
         folder: of the run.
+        keep_poses_at: epochs whose poses on the validation set are kept.
     """
 
-    def __init__(self, folder: RunFolder):
+    def __init__(self, folder: RunFolder, keep_poses_at: Sequence[int] = ()):
         self.folder = folder
+        self.keep_poses_at = set(keep_poses_at)
         self.rows: list[Row] = []
         self.best: Row | None = None
         self.train_seconds = 0.0
@@ -72,6 +75,18 @@ class RunRecord(pl.Callback):
             self._write_rows()
             if improved:
                 write_json(self.folder.predictions, module.evaluation.results())
+            if self._validated and trainer.current_epoch in self.keep_poses_at:
+                write_json(self.folder.epoch_predictions(trainer.current_epoch), module.evaluation.results())
+
+    def add_untrained(self, trainer: pl.Trainer, task: PoseTask) -> None:
+        """Record the figures of weights that were not trained, as epoch −1."""
+        row: Row = {"epoch": -1, "step": 0, "lr": None, "train/loss": None}
+        row["val/loss"] = float(trainer.callback_metrics["val/loss"])
+        self.best = row | {f"val/{name}": value for name, value in task.figures.items()}
+        self.rows = [self.best]
+        if trainer.is_global_zero:
+            self._write_rows()
+            write_json(self.folder.predictions, task.evaluation.results())
 
     def _write_rows(self) -> None:
         text = io.StringIO()

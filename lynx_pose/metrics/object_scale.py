@@ -33,5 +33,5 @@ def polygon_area(records: Sequence[PoseRecord]) -> NDArray[np.float64]:
 
 def _inside(record: PoseRecord) -> float:
     if len(record.polygon) < 6:
-        raise InputError(f"{record.source}: has no polygon to take the scale from; use object_scale=box")
+        raise InputError(f"{record.source}: has no polygon to take the scale from; use object_scale=box or annotated")
     return float(cv2.contourArea(np.array(record.polygon, dtype=np.float32).reshape(-1, 2)))

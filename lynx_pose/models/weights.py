@@ -82,18 +82,25 @@ class MMPoseInit:
 
     Args:
         path: the `.pth` file.
+        folder: where it lies, if `path` is a name alone.
+        part: prefix of the tensors to take: `backbone.` alone, or everything with the empty prefix.
     """
 
     path: str
+    folder: str | None = ""
+    part: str = ""
     renamed: ClassVar[dict[str, str]] = {"keypoint_head.": "head."}
 
     def __call__(self, net: PoseNet) -> LoadReport:
         """Load backbone and head; a head for another number of keypoints is left out and reported."""
-        path = _existing(self.path)
+        if self.folder is None:
+            raise InputError(f"give the folder that holds {self.path}, a checkpoint that MMPose publishes")
+        path = _existing(str(Path(self.folder) / self.path))
         content = read_tensors(path)
         state = content.get("state_dict", content)
         for old, new in self.renamed.items():
             state = {name.replace(old, new, 1) if name.startswith(old) else name: v for name, v in state.items()}
+        state = {name: value for name, value in state.items() if name.startswith(self.part)}
         report = _load(net, state)
         # Architectures share some names and shapes, so a few tensors fit by chance.
         if 2 * _backbone_tensors(report.loaded) <= _backbone_tensors(tuple(state)):
@@ -113,11 +120,13 @@ class RunInit:
         part: prefix of the tensors to take: `backbone.` alone, or everything with the empty prefix.
     """
 
-    path: str
+    path: str | None
     part: str = ""
 
     def __call__(self, net: PoseNet) -> LoadReport:
         """Load the part."""
+        if self.path is None:
+            raise InputError("give the run to start from, its folder or a checkpoint")
         path = _existing(self.path)
         state = network_state(path / "checkpoints" / "best.ckpt" if path.is_dir() else path)
         return _load(net, {name: value for name, value in state.items() if name.startswith(self.part)})

@@ -149,3 +149,19 @@ def test_a_runs_weights_whole_or_the_backbone_alone(tmp_path):
 
 def test_random_weights_load_nothing():
     assert RandomInit()(_net("tiny")).loaded == ()
+
+
+def test_a_part_of_a_published_checkpoint_is_taken(tmp_path):
+    donor, net = _net("r50"), _net("r50")
+    torch.save({"state_dict": donor.state_dict()}, tmp_path / "r50.pth")
+    report = MMPoseInit("r50.pth", folder=str(tmp_path), part="backbone.")(net)
+    assert all(name.startswith("backbone.") for name in report.loaded)
+    assert torch.equal(net.backbone.conv1.weight, donor.backbone.conv1.weight)
+    assert not torch.equal(net.head.final_layer.weight, donor.head.final_layer.weight)
+
+
+def test_what_an_experiment_needs_is_asked_for():
+    with pytest.raises(InputError, match=r"folder that holds r50.pth"):
+        MMPoseInit("r50.pth", folder=None)(_net("tiny_resnet"))
+    with pytest.raises(InputError, match="run to start from"):
+        RunInit(None)(_net("tiny_resnet"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lynx_pose.data.readers.parsing import (
     Box,
@@ -95,6 +97,51 @@ def read(
     return Annotations(records, skeleton, left_out, fingerprint(list(sides.values())), tuple(sides.values()))
 
 
+@dataclass(frozen=True)
+class NamedPose:
+    """An annotation without its photograph.
+
+    Args:
+        keypoints: [K, 2] in image pixels.
+        visible: [K].
+        area: in square pixels; the box's where the file gives none.
+        source: file and record, for messages.
+    """
+
+    keypoints: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+    area: float
+    source: str
+
+
+def read_poses(path: Path) -> tuple[tuple[str, ...], dict[str, list[NamedPose]]]:
+    """Read one COCO keypoint file without looking for its photographs.
+
+    Returns:
+        The keypoints' names, and the poses by the photograph's file name.
+
+    Raises:
+        InputError: the file or one of its records cannot be used.
+    """
+    content = read_json(path)
+    names = _skeleton(content, path).names
+    images = [parse(_Image, raw, f"{path}: images[{n}]") for n, raw in enumerate(listed(content, "images", path))]
+    files = {image.id: image.file_name for image in images}
+    poses: dict[str, list[NamedPose]] = {}
+    for number, raw in enumerate(listed(content, "annotations", path)):
+        if isinstance(raw, dict) and _without_pose(raw):
+            continue
+        source = f"{path}: annotations[{number}]"
+        annotation = parse(_Annotation, raw, source)
+        if annotation.image_id not in files:
+            raise InputError(f"{source}: image_id {annotation.image_id!r} is not among the file's images")
+        values = _keypoint_values(annotation, len(names), source)
+        area = annotation.area or annotation.bbox[2] * annotation.bbox[3]
+        pose = NamedPose(values[:, :2], values[:, 2] > 0, area, source)
+        poses.setdefault(files[annotation.image_id], []).append(pose)
+    return names, poses
+
+
 def _records(
     content: dict[str, Any],
     path: Path,
@@ -142,12 +189,7 @@ def _record(
     image = images.get(annotation.image_id)
     if image is None:
         raise InputError(f"{source}: image_id {annotation.image_id!r} is not among the file's images")
-    if len(annotation.keypoints) != 3 * count:
-        raise InputError(
-            f"{source}: has {len(annotation.keypoints)} keypoint numbers where the category's {count} keypoints "
-            f"need {3 * count} (x, y, visibility)"
-        )
-    values = np.asarray(annotation.keypoints).reshape(count, 3)
+    values = _keypoint_values(annotation, count, source)
     return make_record(
         id=name,
         image_id=image.id,
@@ -161,6 +203,16 @@ def _record(
         left_out=left_out,
         subsets={SPLIT: side},
     )
+
+
+def _keypoint_values(annotation: _Annotation, count: int, source: str) -> NDArray[np.float64]:
+    """Return [K, 3]: x, y, visibility."""
+    if len(annotation.keypoints) != 3 * count:
+        raise InputError(
+            f"{source}: has {len(annotation.keypoints)} keypoint numbers where the category's {count} keypoints "
+            f"need {3 * count} (x, y, visibility)"
+        )
+    return np.asarray(annotation.keypoints).reshape(count, 3)
 
 
 def _skeleton(content: dict[str, Any], path: Path) -> Skeleton:

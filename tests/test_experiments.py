@@ -1,0 +1,102 @@
+"""The thesis's experiments as configuration: schedules, losses, rates and the published figures."""
+
+import re
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from lynx_pose.building import build_augmentation, build_net, make
+from lynx_pose.command import CONF
+
+
+def _compose(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", overrides=list(overrides), return_hydra_config=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "aug", "epochs", "milestones"),
+    [
+        ("hrnet", "none", 160, [50, 90, 130]),
+        ("r50", "flip", 160, [50, 90, 130]),
+        ("r152", "flip", 180, [60, 110, 150]),
+        ("hrnet", "weather", 180, [45, 100, 140]),
+        ("r50", "color_or_noise", 180, [45, 100, 140]),
+        ("r152", "color_then_noise_tuned", 190, [50, 110, 160]),
+    ],
+)
+def test_a_schedule_belongs_to_model_and_column(model, aug, epochs, milestones):
+    config = _compose(f"model={model}", f"aug={aug}")
+    assert config.trainer.max_epochs == epochs
+    assert list(config.schedule.milestones) == milestones
+    assert config.fit is True
+
+
+def test_the_baseline_does_not_train():
+    config = _compose("aug=baseline")
+    assert config.fit is False
+    assert build_augmentation(config).name == "baseline"
+
+
+@pytest.mark.parametrize("experiment", ["table1_baseline", "table2_flip", "table4"])
+def test_a_table_sweeps_over_its_published_rows_and_columns(experiment):
+    parameters = _compose(f"experiment={experiment}").hydra.sweeper.params
+    published = OmegaConf.load(CONF / "published" / f"{experiment.split('_')[0]}.yaml")
+    assert parameters.aug.split(",") == list(published.columns)
+    assert parameters.model.split(",") == list(published.rows)
+    assert all(len(row) == len(published.columns) for row in published.rows.values())
+
+
+def test_published_tables_agree_with_each_other():
+    tables = {number: OmegaConf.load(CONF / "published" / f"table{number}.yaml") for number in (1, 2, 4)}
+    for number in (1, 2):
+        for model, row in tables[number].rows.items():
+            whole = dict(zip(tables[4].columns, tables[4].rows[model], strict=True))
+            assert list(row) == [whole[column] for column in tables[number].columns]
+
+
+@pytest.mark.parametrize(
+    ("variant", "optimizer", "epochs"),
+    [("figure27/adam", torch.optim.Adam, 110), ("figure27/sgd", torch.optim.SGD, 280)],
+)
+def test_figure_27_compares_optimizers(variant, optimizer, epochs):
+    config = _compose("experiment=figure27_optimizers", f"variant={variant}")
+    made = make(config.optimizer)([torch.nn.Parameter(torch.zeros(1))])
+    assert isinstance(made, optimizer)
+    assert made.param_groups[0]["lr"] == 5e-4
+    assert made.param_groups[0].get("momentum", 0.9) == 0.9
+    assert (config.trainer.max_epochs, config.model.name) == (epochs, "hrnet")
+
+
+@pytest.mark.parametrize(
+    ("variant", "loss"),
+    [
+        ("animalpose_smooth_l1", torch.nn.SmoothL1Loss),
+        ("animalpose_mse", torch.nn.MSELoss),
+        ("lynxpose_smooth_l1", torch.nn.SmoothL1Loss),
+        ("random_smooth_l1", torch.nn.SmoothL1Loss),
+    ],
+)
+def test_figure_43_compares_first_weights(variant, loss):
+    config = _compose("experiment=figure43_initialization", f"variant=figure43/{variant}")
+    assert isinstance(build_net(config, 20).head.criterion.elementwise, loss)
+    assert config.trainer.max_epochs == 250
+    assert list(config.schedule.milestones) == [10, 60, 130, 180, 219, 220]
+    assert config.schedule.gamma == 0.5
+    assert variant.split("_")[0] in config.name.lower().replace("-", "")
+
+
+def test_a_sweep_over_variants_has_every_file():
+    for experiment in ("figure27_optimizers", "figure43_initialization"):
+        swept = _compose(f"experiment={experiment}").hydra.sweeper.params.variant.split(",")
+        folder = CONF / "variant" / swept[0].split("/")[0]
+        assert sorted(swept) == sorted(f"{folder.name}/{path.stem}" for path in folder.glob("*.yaml"))
+
+
+def test_the_parameters_of_appendix_a_are_in_the_configuration_alone():
+    """A user can change any of them, because no program file holds one."""
+    text = "".join(path.read_text() for path in (CONF / "aug").rglob("*.yaml"))
+    for number in ("0.35", "2.6", "-0.17", "-235", "0.075", "102", "0.45", "0.16"):
+        assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.])", text), number
