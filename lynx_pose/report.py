@@ -36,13 +36,17 @@ def _report(sweeps: Sequence[Path]) -> None:
     from lynx_pose.reporting.page import write_report
     from lynx_pose.reporting.runs import newest_sweep
 
-    page, runs, table = write_report(list(sweeps) or [newest_sweep(Path("multirun"))])
-    shown = RichTable("best AP", *table.augmentations)
-    for model, row in zip(table.models, table.cells, strict=True):
-        shown.add_row(model, *(f"{cell.text} ({cell.detail})" if cell.detail else cell.text for cell in row))
+    page, report = write_report(list(sweeps) or [newest_sweep(Path("multirun"))])
+    table = report.tables[0]
+    # A terminal is high rather than wide: here the groups are rows.
+    shown = RichTable("best AP", *(row.name for row in table.rows))
+    for column, *cells in zip(table.columns, *(row.cells for row in table.rows), strict=True):
+        shown.add_row(column, *(f"{cell.text} ({cell.detail})" if cell.detail else cell.text for cell in cells))
     console = Console()
     console.print(shown)
-    for run in runs:
+    for sentence in report.findings:
+        console.print(sentence, markup=False, highlight=False)
+    for run in report.runs:
         if run.summary["status"] == "failed":
             console.print(f"{run.label} failed: {run.summary.get('error')}", style="red", markup=False)
     console.print(str(page.resolve()), soft_wrap=True, markup=False, highlight=False)

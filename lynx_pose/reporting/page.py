@@ -1,55 +1,142 @@
-"""The page itself: one HTML file that needs nothing else."""
+"""The report itself: one HTML file that needs nothing else, and its tables as Markdown and CSV."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lynx_pose.reporting.curves import ap_curves
-from lynx_pose.reporting.pictures import picture_rows
+from lynx_pose.reporting.curves import ap_curves, correction_plot, interval_plot, prediction_curves
+from lynx_pose.reporting.pictures import PictureRow, chosen_rows, learning_row, worst_rows
+from lynx_pose.reporting.published import published_lines, published_predictions, published_tables
 from lynx_pose.reporting.runs import Run, find_runs
-from lynx_pose.reporting.table import Table, make_table, to_csv, to_markdown
+from lynx_pose.reporting.study import Comparison, compare_groups, findings, study_table
+from lynx_pose.reporting.tables import (
+    Table,
+    ap_table,
+    predictions_table,
+    published_ap_table,
+    runs_csv,
+    stages,
+    to_csv,
+    to_markdown,
+)
+from lynx_pose.reporting.validation import Validation, read_validation
 from lynx_pose.run_folder import write_text
 
 PICTURES = 6
 
 
-def write_report(sweeps: Sequence[Path]) -> tuple[Path, list[Run], Table]:
-    """Write report.html, report.md and report.csv into the first folder.
+@dataclass(frozen=True)
+class Report:
+    """What a report says of some runs, before it is written.
 
     Args:
-        sweeps: folders of sweeps or runs; their runs share one table.
+        runs: all of them, finished or not.
+        tables: architecture × augmentation first.
+        comparisons: of groups.
+        validation: the runs' poses, where the dataset is at hand.
+    """
+
+    runs: Sequence[Run]
+    tables: Sequence[Table]
+    comparisons: Sequence[Comparison]
+    validation: Validation | None
+
+    @property
+    def findings(self) -> list[str]:
+        """What the comparisons support, in words."""
+        return findings(self.comparisons)
+
+
+def make_report(sweeps: Sequence[Path]) -> Report:
+    """Read the runs of sweep or run folders and compute all tables."""
+    runs = find_runs(sweeps)
+    validation = read_validation(runs)
+    comparisons = compare_groups(runs, validation)
+    optional = [
+        study_table(runs, comparisons),
+        *(published_ap_table(runs, published) for published in published_tables()),
+        predictions_table(runs, validation, published_predictions()),
+    ]
+    return Report(runs, [ap_table(runs), *(table for table in optional if table)], comparisons, validation)
+
+
+def write_report(sweeps: Sequence[Path]) -> tuple[Path, Report]:
+    """Write report.html, report.md, report.csv and the tables' own CSV files into the first folder.
+
+    Args:
+        sweeps: folders of sweeps or runs; their runs share the tables.
 
     Returns:
-        The page's path, the runs, and the table.
+        The page's path, and what it says.
     """
-    runs = find_runs(sweeps)
-    table = make_table(runs)
+    report = make_report(sweeps)
     folder = sweeps[0]
-    write_text(folder / "report.html", render(runs, table))
-    write_text(folder / "report.md", to_markdown(table))
-    write_text(folder / "report.csv", to_csv(runs))
-    return folder / "report.html", runs, table
+    write_text(folder / "report.html", render(report))
+    markdown = [to_markdown(report.tables[0]), *report.findings, *(to_markdown(table) for table in report.tables[1:])]
+    write_text(folder / "report.md", "\n".join(markdown))
+    write_text(folder / "report.csv", runs_csv(report.runs))
+    for table in report.tables:
+        write_text(folder / "report-tables" / f"{table.key}.csv", to_csv(table))
+    return folder / "report.html", report
 
 
-def render(runs: Sequence[Run], table: Table) -> str:
+def render(report: Report) -> str:
     """Return the page's HTML."""
-    environment = Environment(
+    template = page_environment().get_template("report.html.j2")
+    runs = report.runs
+    experiments = dict.fromkeys(run.summary.get("choices", {}).get("experiment") or "" for run in runs)
+    return template.render(
+        tables=report.tables,
+        runs=runs,
+        data=_data(runs),
+        readings=sorted({_choice(run, "aug/geometry") for run in runs}),
+        scales=sorted({_choice(run, "object_scale") for run in runs}),
+        first_weights=sorted({_choice(run, "init") for run in runs}),
+        curves=ap_curves(runs, [line for experiment in experiments for line in published_lines(experiment)]),
+        intervals=interval_plot(report.comparisons) if report.comparisons else "",
+        findings=report.findings,
+        **_pose_parts(report),
+    )
+
+
+def _pose_parts(report: Report) -> dict[str, Any]:
+    """Return figures and pictures that need the runs' poses; empty where the dataset is gone."""
+    validation, runs = report.validation, report.runs
+    chosen = [run for _, _, run in stages(runs) if validation and run in validation]
+    if validation is None or not chosen:
+        return {"predictions": "", "correction": "", "galleries": []}
+    skeleton = validation.annotations.skeleton
+    sizes = {record.image_id: record.image_size for record in validation.annotations.records}
+    first = chosen[0]
+    return {
+        "predictions": prediction_curves(runs, validation),
+        "correction": correction_plot(validation[first], list(sizes.values()), skeleton.sigmas),
+        "correction_of": first.label,
+        "galleries": _galleries(runs, validation),
+    }
+
+
+def _galleries(runs: Sequence[Run], validation: Validation) -> list[tuple[str, list[PictureRow]]]:
+    galleries = [
+        ("Poses on the validation set", chosen_rows(runs, validation, PICTURES)),
+        ("Where the baseline does worst", worst_rows(runs, validation)),
+        ("One animal through the epochs", learning_row(runs, validation)),
+    ]
+    return [(title, rows) for title, rows in galleries if rows]
+
+
+def page_environment() -> Environment:
+    """Return where the pages' templates are found."""
+    return Environment(
         loader=PackageLoader("lynx_pose.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
-        table=table,
-        runs=runs,
-        data=_data(runs),
-        readings=sorted({_geometry_reading(run) for run in runs}),
-        curves=ap_curves([run for run in runs if run.curve]),
-        picture_rows=picture_rows(runs, PICTURES),
     )
 
 
@@ -58,7 +145,6 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
     return next((run.summary["data"] for run in runs if "data" in run.summary), {})
 
 
-def _geometry_reading(run: Run) -> str:
-    """Name the reading of the geometric augmentation, the tool's or the text's."""
-    choices = run.summary.get("choices", {})
-    return str(choices.get("aug/geometry", "none"))
+def _choice(run: Run, group: str) -> str:
+    """Name what a run chose of a configuration group."""
+    return str(run.summary.get("choices", {}).get(group, "none"))

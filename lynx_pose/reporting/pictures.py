@@ -1,4 +1,4 @@
-"""Validation photographs with ground truth beside each run's pose."""
+"""Validation photographs with annotated and predicted poses: a choice, the worst of the baseline, and learning."""
 
 from __future__ import annotations
 
@@ -6,98 +6,133 @@ import base64
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lynx_pose.building import read_annotations
-from lynx_pose.data.crop import CropBox, classic_matrix, crop_box, transform_points, warp
+from lynx_pose.data.crop import Matrix, classic_matrix, crop_box, transform_points, warp
 from lynx_pose.data.image import read_checked
 from lynx_pose.data.records import PoseRecord
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
+from lynx_pose.metrics.pose_evaluation import Poses
 from lynx_pose.reporting.runs import Run
-from lynx_pose.run_folder import read_json_file
-from lynx_pose.visualization.draw import draw_pose
+from lynx_pose.reporting.tables import stages
+from lynx_pose.reporting.validation import Validation, read_poses
+from lynx_pose.visualization.vector import pose_svg
 
 log = logging.getLogger(__name__)
 SIDE = 256
 # As MMPose draws: keypoints of a lower confidence are left out.
 SHOWN_FROM = 0.2
+# More runs than fit on a page side by side are represented by the best of each row.
+MOST_POSES = 6
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A drawn crop.
-
-    Args:
-        caption: ground truth, or the run.
-        data: base64 of a JPEG.
-    """
+class Drawing:
+    """A pose to lie over the photograph: whose it is, and its SVG."""
 
     caption: str
-    data: str
+    svg: str
 
 
 @dataclass(frozen=True)
 class PictureRow:
-    """One animal: its photograph's name, and its pictures, ground truth first."""
+    """One animal.
+
+    Args:
+        title: name of the photograph, and why it is shown.
+        photograph: base64 of the crop's JPEG, the same under every drawing.
+        drawings: ground truth first.
+    """
 
     title: str
-    pictures: tuple[Picture, ...]
+    photograph: str
+    drawings: tuple[Drawing, ...]
 
 
-def picture_rows(runs: Sequence[Run], count: int) -> list[PictureRow]:
-    """Draw animals that all runs have validated on, spread over the validation set.
+def chosen_rows(runs: Sequence[Run], validation: Validation, count: int) -> list[PictureRow]:
+    """Show animals spread over the validation set, with the poses of all runs, or of the best of each row."""
+    finished = [run for run in runs if run in validation]
+    if len(finished) > MOST_POSES:
+        finished = [run for _, stage, run in stages(runs) if stage == "best" and run in validation]
+    places = np.linspace(0, len(validation.records) - 1, min(count, len(validation.records)))
+    labelled = [(run.label, validation[run]) for run in finished]
+    return _readable_rows([(round(place), "", labelled) for place in places], validation)
 
-    Returns an empty list, and says so, where the photographs are not on this machine any more.
-    """
-    finished = [run for run in runs if run.folder.predictions.is_file()]
-    if not finished:
+
+def worst_rows(runs: Sequence[Run], validation: Validation) -> list[PictureRow]:
+    """Show for each row the animal of the baseline's lowest OKS: baseline, no augmentation, best (Figures 40 to 42)."""
+    wanted = []
+    found = [(row, stage, run) for row, stage, run in stages(runs) if run in validation]
+    for row in dict.fromkeys(row for row, stage, _ in found if stage == "baseline"):
+        own = {stage: run for other, stage, run in found if other == row}
+        similarity = validation[own["baseline"]].oks(validation.annotations.skeleton.sigmas)
+        labelled = [(f"{stage} ({run.label})", validation[run]) for stage, run in own.items()]
+        place = int(similarity.argmin())
+        wanted.append((place, f"{row}: the baseline's lowest OKS, {similarity[place]:.3f}", labelled))
+    return _readable_rows(wanted, validation)
+
+
+def learning_row(runs: Sequence[Run], validation: Validation) -> list[PictureRow]:
+    """Show one animal through the epochs of the best run (Figure 44): the baseline's second-lowest OKS."""
+    trained = [run for run in runs if run in validation and _kept_epochs(run)]
+    if not trained:
         return []
-    try:
-        annotations = read_annotations(finished[0].config)
-        predictions = [_by_instance(run) for run in finished]
-        shared = [record for record in annotations.records if all(record.id in poses for poses in predictions)]
-        chosen = [shared[round(place)] for place in np.linspace(0, len(shared) - 1, min(count, len(shared)))]
-        return [_row(record, finished, predictions, annotations.skeleton) for record in chosen]
-    except InputError as error:
-        log.warning("the report has no pictures: %s", error)
-        return []
+    best = max(trained, key=lambda run: run.best["AP"])
+    epochs = _kept_epochs(best)
+    sigmas = validation.annotations.skeleton.sigmas
+    labelled = [(f"epoch {epoch}", read_poses(best, path, validation.annotations)) for epoch, path in epochs.items()]
+    labelled.append((f"best, epoch {best.best['epoch']:.0f}", validation[best]))
+    baselines = [
+        run for row, stage, run in stages(runs) if stage == "baseline" and row == best.row and run in validation
+    ]
+    hardest = validation[baselines[0]] if baselines else labelled[0][1]
+    place = int(np.argsort(hardest.oks(sigmas))[:2][-1])
+    return _readable_rows([(place, best.label, labelled)], validation)
 
 
-def _by_instance(run: Run) -> dict[str, NDArray[np.float64]]:
-    """Return poses [K, 3] (x, y, confidence) by instance."""
-    results: list[dict[str, Any]] = read_json_file(run.folder.predictions)
-    return {result["instance"]: np.reshape(result["keypoints"], (-1, 3)) for result in results}
+def _kept_epochs(run: Run) -> dict[int, Path]:
+    folder = run.folder.path / "poses"
+    return {int(path.stem.split("-")[1]): path for path in sorted(folder.glob("epoch-*.json"))}
+
+
+def _readable_rows(
+    wanted: Sequence[tuple[int, str, Sequence[tuple[str, Poses]]]], validation: Validation
+) -> list[PictureRow]:
+    """Draw what can be drawn; photographs that are gone are said to be."""
+    rows = []
+    for place, why, labelled in wanted:
+        try:
+            rows.append(_row(validation.records[place], place, why, labelled, validation.annotations.skeleton))
+        except InputError as error:
+            log.warning("the report goes without a picture: %s", error)
+    return rows
 
 
 def _row(
-    record: PoseRecord,
-    runs: Sequence[Run],
-    predictions: Sequence[dict[str, NDArray[np.float64]]],
-    skeleton: Skeleton,
+    record: PoseRecord, place: int, why: str, labelled: Sequence[tuple[str, Poses]], skeleton: Skeleton
 ) -> PictureRow:
     image = read_checked(record.image_path, record.image_size, record.source)
-    crop = crop_box(record.box, 1.0)
-    pictures = [_picture("ground truth", image, crop, record.keypoints, record.visible, skeleton)]
-    for run, poses in zip(runs, predictions, strict=True):
-        pose = poses[record.id]
-        pictures.append(_picture(run.label, image, crop, pose[:, :2], pose[:, 2] > SHOWN_FROM, skeleton))
-    return PictureRow(str(record.image_id), tuple(pictures))
+    matrix = classic_matrix(crop_box(record.box, 1.0), (SIDE, SIDE))
+    truth = pose_svg(transform_points(record.keypoints, matrix), None, record.visible, skeleton, SIDE)
+    drawings = [Drawing("ground truth", truth)]
+    for caption, poses in labelled:
+        drawings.append(Drawing(caption, _predicted(poses, place, matrix, record, skeleton)))
+    title = f"{record.image_id}" + (f" ({why})" if why else "")
+    return PictureRow(title, jpeg(warp(image, matrix, (SIDE, SIDE))), tuple(drawings))
 
 
-def _picture(
-    caption: str,
-    image: NDArray[np.uint8],
-    crop: CropBox,
-    keypoints: NDArray[np.float64],
-    shown: NDArray[np.bool_],
-    skeleton: Skeleton,
-) -> Picture:
-    matrix = classic_matrix(crop, (SIDE, SIDE))
-    drawn = draw_pose(warp(image, matrix, (SIDE, SIDE)), transform_points(keypoints, matrix), shown, skeleton)
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-    return Picture(caption, base64.b64encode(encoded.tobytes()).decode("ascii"))
+def _predicted(poses: Poses, place: int, matrix: Matrix, record: PoseRecord, skeleton: Skeleton) -> str:
+    """Draw the confident points of those that are annotated, as the thesis does."""
+    shown = record.visible & (poses.scores[place] > SHOWN_FROM)
+    return pose_svg(transform_points(poses.keypoints[place], matrix), poses.scores[place], shown, skeleton, SIDE)
+
+
+def jpeg(image: NDArray[np.uint8]) -> str:
+    """Return base64 of a JPEG of [H, W, 3] RGB."""
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    return base64.b64encode(encoded.tobytes()).decode("ascii")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,15 @@ class Run:
         folder: of the run.
         config: as composed.
         summary: content of summary.json.
-        curve: (epoch, AP) of every validated epoch; epochs count from 0.
+        curve: (epoch, AP) of every validated epoch; epochs count from 0, and −1 is before training.
+        row: name of the table's row: the architecture, and what else distinguishes it from others of the report.
     """
 
     folder: RunFolder
     config: DictConfig
     summary: dict[str, Any]
     curve: tuple[tuple[int, float], ...]
+    row: str = ""
 
     @property
     def name(self) -> str:
@@ -43,8 +45,13 @@ class Run:
 
     @property
     def model(self) -> str:
-        """Row of the table."""
+        """Architecture."""
         return str(self.config.model.name)
+
+    @property
+    def seed(self) -> int:
+        """Of weights, order and augmentation."""
+        return int(self.config.seed)
 
     @property
     def augmentation(self) -> str:
@@ -79,11 +86,38 @@ def find_runs(paths: Sequence[Path]) -> list[Run]:
     if len(data) > 1:
         named = ", ".join(f"{name} ({fingerprint})" for name, fingerprint in sorted(data))
         raise InputError(f"the runs are of different datasets, {named}; their figures cannot share a table")
-    return runs
+    return _with_rows(runs)
 
 
 def _read_run(folder: RunFolder) -> Run:
     return Run(folder, folder.read_config(), folder.read_summary(), _read_curve(folder.metrics))
+
+
+# What tables show otherwise, or what has no part in a result.
+NO_PART_OF_A_ROW = ("model", "aug", "seed", "experiment", "name", "ckpt")
+
+
+def _with_rows(runs: Sequence[Run]) -> list[Run]:
+    """Name each run's row by its architecture and the options in which it differs from others of that architecture.
+
+    So runs with different options never share a cell.
+    """
+    options = [_options(run) for run in runs]
+    named = []
+    for run, own in zip(runs, options, strict=True):
+        others = [other for peer, other in zip(runs, options, strict=True) if peer.model == run.model]
+        keys = dict.fromkeys(key for other in others for key in other)
+        varying = [key for key in keys if len({other.get(key) for other in others}) > 1]
+        parts = [f"{key}={own[key]}" if key in own else f"{key} as usual" for key in varying if key != "variant"]
+        label = run.name if "variant" in varying else run.model
+        named.append(replace(run, row=", ".join([label, *parts])))
+    return named
+
+
+def _options(run: Run) -> dict[str, str]:
+    pairs = (override.lstrip("+~").partition("=") for override in run.summary.get("overrides", []))
+    kept = {key: value for key, _, value in pairs if key not in NO_PART_OF_A_ROW}
+    return {key: value for key, value in kept.items() if not key.startswith(("logger", "hydra", "loader.num_workers"))}
 
 
 def _read_curve(path: Path) -> tuple[tuple[int, float], ...]:

@@ -25,7 +25,7 @@ def draw_pose(
     picture = image.copy()
     size = max(1, round(max(image.shape[:2]) / 160))
     points = [(round(float(x)), round(float(y))) for x, y in keypoints]
-    colors = _colors(skeleton)
+    colors = point_colors(skeleton)
     for start, end in skeleton.limbs:
         if shown[start] and shown[end]:
             cv2.line(picture, points[start], points[end], colors[end], size, cv2.LINE_AA)
@@ -36,7 +36,8 @@ def draw_pose(
     return picture
 
 
-def _colors(skeleton: Skeleton) -> list[tuple[int, int, int]]:
+def point_colors(skeleton: Skeleton) -> list[tuple[int, int, int]]:
+    """Return each keypoint's colour, RGB: left orange, right blue, the middle green."""
     colors = [MIDDLE] * len(skeleton)
     for left, right in skeleton.pairs:
         colors[left], colors[right] = LEFT, RIGHT

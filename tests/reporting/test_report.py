@@ -1,6 +1,7 @@
-"""The report: its table against the runs' own files, and its page in a real browser."""
+"""The report: its tables against the runs' own files, and its page in a real browser."""
 
 import base64
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -8,17 +9,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from small_datasets import lynx_pose_content, write_lynx_pose
+from written_runs import write_predictions, write_run
 
-from lynx_pose.command import CONF
 from lynx_pose.errors import InputError
+from lynx_pose.metrics.pose_evaluation import coco_figures
 from lynx_pose.report import main
 from lynx_pose.reporting.page import write_report
-from lynx_pose.reporting.pictures import SIDE, picture_rows
+from lynx_pose.reporting.pictures import SIDE, chosen_rows, learning_row, worst_rows
+from lynx_pose.reporting.published import published_predictions, published_tables
 from lynx_pose.reporting.runs import find_runs, newest_sweep
-from lynx_pose.reporting.table import make_table, to_markdown
+from lynx_pose.reporting.tables import ap_table, predictions_table, published_ap_table, stages, to_markdown
+from lynx_pose.reporting.validation import read_validation
 
 FIGURES = {
     ("hrnet", "blur"): (0.81, 3),
@@ -28,54 +30,24 @@ FIGURES = {
 }
 
 
-def _write_run(folder, data, model, augmentation, ap, epoch, status="completed", changes=None):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        overrides = [f"model={model}", f"aug={augmentation}", "data=lynx", f"data.root={data}", "data.split=shared"]
-        config = compose("train", overrides=overrides)
-    (folder / ".hydra").mkdir(parents=True)
-    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
-    summary = {
-        "name": f"{model}-{augmentation}",
-        "status": status,
-        "choices": {"aug/geometry": "tool"},
-        "data": {"name": "lynx", "fingerprint": "f", "split": "shared", "train": 4, "val": 4, "left_out": {}},
-        "seconds": 12.5,
-        "best": {"epoch": epoch, "AP": ap, "AP50": 0.99, "AP75": 0.9, "AR": 0.88}
-        | {"mean_error_px": 5.0, "median_error_px": 4.0},
-    } | (changes or {})
-    (folder / "summary.json").write_text(json.dumps(summary))
-    lines = ["epoch,val/AP", *(f"{number},{ap * number / epoch}" for number in range(1, epoch + 1))]
-    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-def _predictions(folder, content, shift):
-    poses = []
-    for number, annotation in enumerate(content["annotations"]):
-        points = np.array(list(annotation["keypoints"].values())) + shift
-        rows = np.column_stack([points, np.full(20, 0.9)])
-        poses.append({"instance": str(number), "keypoints": rows.ravel().tolist()})
-    (folder / "predictions.json").write_text(json.dumps(poses))
-
-
 @pytest.fixture
 def sweep(tmp_path):
     content = lynx_pose_content(4)
     data = write_lynx_pose(tmp_path / "data", content)
     folder = tmp_path / "sweep"
     for number, ((model, augmentation), (ap, epoch)) in enumerate(FIGURES.items()):
-        run = _write_run(folder / f"{number}-{model}-{augmentation}", data, model, augmentation, ap, epoch)
-        _predictions(run, content, shift=3 + number)
+        run = write_run(folder / f"{number}-{model}-{augmentation}", data, model, augmentation, ap, epoch)
+        write_predictions(run / "predictions.json", content, shift=3 + number)
     failed = {"best": {}, "error": "out of luck"}
-    _write_run(folder / "4-r152-blur", data, "r152", "blur", 0.5, 1, status="failed", changes=failed)
+    write_run(folder / "4-r152-blur", data, "r152", "blur", 0.5, 1, status="failed", changes=failed)
     return folder
 
 
 def test_the_table_marks_the_best_of_rows_and_columns(sweep):
-    table = make_table(find_runs([sweep]))
-    assert table.models == ("hrnet", "r50", "r152")
-    assert table.augmentations == ("blur", "color")
-    marks = [[(c.text, c.best_of_row, c.best_of_column) for c in row] for row in table.cells]
+    table = ap_table(find_runs([sweep]))
+    assert [row.name for row in table.rows] == ["hrnet", "r50", "r152"]
+    assert table.columns == ("blur", "color")
+    marks = [[(c.text, c.best_of_row, c.best_of_column) for c in row.cells] for row in table.rows]
     assert marks == [
         [("0.8100", False, False), ("0.8500", True, True)],
         [("0.8300", True, True), ("0.7000", False, False)],
@@ -87,18 +59,112 @@ def test_the_table_marks_the_best_of_rows_and_columns(sweep):
 def test_an_unfinished_run_gives_no_figure(sweep):
     path = sweep / "0-hrnet-blur" / "summary.json"
     path.write_text(path.read_text().replace("completed", "interrupted"))
-    assert make_table(find_runs([sweep])).cells[0][0].text == "interrupted"
+    assert ap_table(find_runs([sweep])).rows[0].cells[0].text == "interrupted"
 
 
-def test_repeated_runs_show_their_mean_and_number(sweep, tmp_path):
-    _write_run(sweep / "5-hrnet-blur", tmp_path / "data", "hrnet", "blur", 0.91, 2)
-    cell = make_table(find_runs([sweep])).cells[0][0]
-    assert (cell.text, cell.detail) == ("0.8600", "mean of 2")
+def test_repeated_runs_show_their_mean_and_deviation(sweep, tmp_path):
+    write_run(sweep / "5-hrnet-blur", tmp_path / "data", "hrnet", "blur", 0.91, 2, more=["seed=1"])
+    write_run(sweep / "6-hrnet-blur", tmp_path / "data", "hrnet", "blur", 0.5, 2, status="failed", more=["seed=2"])
+    cell = ap_table(find_runs([sweep])).rows[0].cells[0]
+    assert cell.text == "0.8600"
+    assert cell.detail == f"± {np.std([0.81, 0.91], ddof=1):.4f}, 2 runs, 1 not completed"
+
+
+def test_runs_with_other_options_have_rows_of_their_own(sweep, tmp_path):
+    """A mean over them would not be what its header says."""
+    write_run(sweep / "5-hrnet-blur", tmp_path / "data", "hrnet", "blur", 0.2, 1, more=["head=rle"])
+    table = ap_table(find_runs([sweep]))
+    values = {row.name: row.cells[0].text for row in table.rows}
+    assert values["hrnet, head=rle"] == "0.2000"
+    assert values["hrnet, head as usual"] == "0.8100"
+    assert values["r50"] == "0.8300"
+
+
+def test_variants_are_named(sweep, tmp_path):
+    for number, variant in enumerate(("adam", "sgd")):
+        more = ["experiment=figure27_optimizers", f"variant=figure27/{variant}"]
+        folder = sweep / f"{5 + number}-{variant}"
+        write_run(folder, tmp_path / "data", "tiny", "flip", 0.5, 1, more=more)
+    names = [row.name for row in ap_table(find_runs([sweep])).rows]
+    assert names[-2:] == ["Adam", "SGD"]
+
+
+def test_published_figures_stand_beside_ours_and_are_marked(sweep):
+    tables = {table.key: table for table in published_tables()}
+    table = published_ap_table(find_runs([sweep]), tables["table4"])
+    assert table.columns == ("blur", "color")
+    ours, theirs = ([row for row in table.rows if row.published is kind] for kind in (False, True))
+    assert [row.name for row in theirs] == ["hrnet, published", "r50, published", "r152, published"]
+    assert [cell.value for cell in theirs[0].cells] == [0.9042, 0.9171]
+    assert [cell.value for cell in ours[0].cells] == [0.81, 0.85]
+    assert "from Table 4 of the thesis" in table.note
+    assert published_ap_table(find_runs([sweep]), tables["table1"]) is None
+
+
+@pytest.fixture
+def staged(sweep, tmp_path):
+    """A baseline, a run without augmentation that kept its epochs, and the two of the sweep."""
+    content = lynx_pose_content(4)
+    untrained = write_run(sweep / "5-hrnet-baseline", tmp_path / "data", "hrnet", "baseline", 0.1, 1)
+    write_predictions(untrained / "predictions.json", content, shift=40)
+    plain = write_run(sweep / "6-hrnet-none", tmp_path / "data", "hrnet", "none", 0.99, 1)
+    write_predictions(plain / "predictions.json", content, shift=10)
+    for epoch in (0, 10):
+        write_predictions(plain / "poses" / f"epoch-{epoch:03d}.json", content, shift=30 - epoch)
+    return find_runs([sweep])
+
+
+def test_stages_are_baseline_no_augmentation_and_best(staged):
+    found = [(row, stage, run.label) for row, stage, run in stages(staged)]
+    assert found == [
+        ("hrnet", "baseline", "5-hrnet-baseline"),
+        ("hrnet", "none", "6-hrnet-none"),
+        ("hrnet", "best", "1-hrnet-color"),
+        ("r50", "best", "2-r50-blur"),
+    ]
+
+
+def test_table_5_counts_poses_that_are_wholly_near(staged):
+    """Poses are off by 40 pixels, one by 80, against thresholds of 50, 79, 81."""
+    published = published_predictions()
+    assert published.rows["hrnet"]["best"] == (75.41, 91.48, 98.77)
+    table = predictions_table(staged, read_validation(staged), type(published)("t", "", (30, 50, 81), published.rows))
+    assert [cell.value for cell in table.rows[0].cells] == [0.0, 75.0, 100.0]
+    assert table.rows[0].name == "hrnet, baseline (5-hrnet-baseline)"
+    assert sum(row.published for row in table.rows) == 9
+
+
+def test_validation_gives_the_runs_own_poses(staged):
+    validation = read_validation(staged)
+    run = staged[0]
+    shift = validation[run].keypoints - validation[run].truth
+    np.testing.assert_allclose(shift[:, :, 0][validation[run].visible].min(), 3)
+    assert coco_figures(validation[run], validation.annotations.skeleton.sigmas)["AP"] > 0
+
+
+def test_poses_of_another_skeleton_are_left_out_and_named(staged, caplog):
+    path = staged[0].folder.predictions
+    poses = json.loads(path.read_text())
+    path.write_text(json.dumps([pose | {"keypoints": pose["keypoints"][:51]} for pose in poses]))
+    assert read_validation(staged) is None
+    assert "has 17 keypoints an animal, the dataset 20" in caplog.text
+
+
+def test_tables_are_written_as_csv(staged, sweep):
+    write_report([sweep])
+    with (sweep / "report-tables" / "table4.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    ours = next(row for row in rows if row["row"] == "hrnet")
+    assert (ours["published"], float(ours["blur"]), ours["blur detail"]) == ("False", 0.81, "epoch 3")
+    assert {path.stem for path in (sweep / "report-tables").iterdir()} == {"ap", "table1", "table2", "table4", "table5"}
+    text = (sweep / "report.md").read_text()
+    for title in ("Best validation AP", "Table 1:", "Table 2:", "Table 4:", "Table 5:"):
+        assert f"## {title}" in text
 
 
 def test_different_datasets_are_refused(sweep, tmp_path):
     other = {"data": {"name": "lynx", "fingerprint": "other"}}
-    _write_run(sweep / "5-hrnet-blur", tmp_path / "data", "hrnet", "blur", 0.9, 2, changes=other)
+    write_run(sweep / "5-hrnet-blur", tmp_path / "data", "hrnet", "blur", 0.9, 2, changes=other)
     with pytest.raises(InputError, match="different datasets"):
         find_runs([sweep])
 
@@ -111,23 +177,42 @@ def test_no_run_no_report(tmp_path, capsys):
         newest_sweep(tmp_path)
 
 
-def test_pictures_show_each_runs_pose_on_the_same_crop(sweep):
-    runs = [run for run in find_runs([sweep]) if run.completed]
-    rows = picture_rows(runs, count=2)
+def _photograph(row):
+    return cv2.imdecode(np.frombuffer(base64.b64decode(row.photograph), np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_pictures_show_each_runs_pose_over_the_same_crop(sweep):
+    runs = find_runs([sweep])
+    rows = chosen_rows(runs, read_validation(runs), count=2)
     assert [row.title for row in rows] == ["Traps/000", "Traps/003"]
     for row in rows:
-        assert [picture.caption for picture in row.pictures] == ["ground truth", *(run.label for run in runs)]
-        shapes = {
-            cv2.imdecode(np.frombuffer(base64.b64decode(picture.data), np.uint8), cv2.IMREAD_COLOR).shape
-            for picture in row.pictures
-        }
-        assert shapes == {(SIDE, SIDE, 3)}
-        assert len({picture.data for picture in row.pictures}) == len(row.pictures)
+        assert _photograph(row).shape == (SIDE, SIDE, 3)
+        assert [drawing.caption for drawing in row.drawings] == [
+            "ground truth",
+            *(run.label for run in runs if run.completed),
+        ]
+        assert len({drawing.svg for drawing in row.drawings}) == 5
+        assert row.drawings[1].svg.count("<title>") == row.drawings[0].svg.count("<title>")
+        assert "Nose: 0.90" in row.drawings[1].svg
+
+
+def test_the_baselines_worst_is_shown_with_what_became_of_it(staged):
+    (row,) = worst_rows(staged, read_validation(staged))
+    assert row.title.startswith("Traps/001 (hrnet: the baseline's lowest OKS, ")
+    stage_names = [drawing.caption.split(" ")[0] for drawing in row.drawings[1:]]
+    assert stage_names == ["baseline", "none", "best"]
+
+
+def test_one_animal_is_shown_through_the_kept_epochs(staged):
+    (row,) = learning_row(staged, read_validation(staged))
+    assert [drawing.caption for drawing in row.drawings] == ["ground truth", "epoch 0", "epoch 10", "best, epoch 1"]
+    assert not row.title.startswith("Traps/001")
 
 
 def test_photographs_that_are_gone_leave_a_page_without_pictures(sweep, tmp_path):
     shutil.rmtree(tmp_path / "data")
-    page, _, _ = write_report([sweep])
+    page, report = write_report([sweep])
+    assert report.validation is None
     assert "data:image/jpeg" not in page.read_text()
 
 
@@ -146,7 +231,7 @@ def browser():
 
 
 def test_the_page_shows_the_figures_in_a_browser(sweep, browser, tmp_path):
-    page_file, _, _ = write_report([sweep])
+    page_file, _ = write_report([sweep])
     alone = tmp_path / "moved" / "report.html"
     alone.parent.mkdir()
     shutil.copy(page_file, alone)
@@ -167,7 +252,13 @@ def test_the_page_shows_the_figures_in_a_browser(sweep, browser, tmp_path):
     assert [best for _, best in curves][:4] == pytest.approx([ap for ap, _ in FIGURES.values()])
     assert page.locator("#curves .scatterlayer .trace").count() == 5
     assert "out of luck" in page.locator("#runs").inner_text()
-    assert page.evaluate("Array.from(document.images).every(image => image.naturalWidth === 256)")
-    assert page.locator("img").count() == 4 * 5
+    photographs = "Array.from(document.querySelectorAll('.photo'), one => getComputedStyle(one).backgroundImage)"
+    assert all(value.startswith('url("data:image/jpeg') for value in page.evaluate(photographs))
+    assert page.locator(".photo svg").count() == 4 * 5
+    published = page.locator("#table4 tr.published").first
+    assert published.locator("th").inner_text() == "hrnet, published"
+    menu = page.evaluate("document.getElementById('curves').layout.updatemenus[0].buttons.map(one => one.label)")
+    assert menu == ["all groups", "blur", "color"]
+    assert page.locator("#predictions .scatterlayer .trace").count() == 2
     assert problems == []
     assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
