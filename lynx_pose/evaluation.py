@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
 from lynx_pose.errors import InputError
 from lynx_pose.metrics.detailed import DetailedFigures
-from lynx_pose.models.weights import network_state
+from lynx_pose.models.weights import network_state, read_checkpoint, require_skeleton
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ def evaluate(
     if checkpoint not in paths:
         raise InputError(f"checkpoint={checkpoint}: must be one of {', '.join(paths)}")
     annotations = read_annotations(cfg)
+    require_skeleton(read_checkpoint(paths[checkpoint]), annotations.skeleton, paths[checkpoint])
     net = build_net(cfg, len(annotations.skeleton))
     datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split=read_json_file(folder.split))
     try:

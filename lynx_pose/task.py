@@ -17,6 +17,7 @@ from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.metrics.pose_evaluation import PoseEvaluation
 from lynx_pose.models.pose_net import PoseHead, PoseNet
+from lynx_pose.models.weights import require_skeleton
 
 CheckpointNote = dict[str, Any]
 
@@ -107,13 +108,7 @@ class PoseTask(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that was trained on other keypoints."""
-        described = checkpoint.get("lynx_pose", {}).get("skeleton")
-        names = Skeleton.from_dict(described).names if described else self.skeleton.names
-        if names != self.skeleton.names:
-            raise InputError(
-                f"the checkpoint was trained on {len(names)} keypoints ({', '.join(names[:3])}, …) but the data "
-                f"have {len(self.skeleton)} ({', '.join(self.skeleton.names[:3])}, …)"
-            )
+        require_skeleton(checkpoint, self.skeleton, "the checkpoint")
 
 
 def to_image_pixels(keypoints: Tensor, matrix: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def _build(cfg: DictConfig, folder: RunFolder) -> tuple[PoseTask, PoseDataModule
     kept_split = read_json_file(folder.split) if cfg.ckpt else None
     datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split)
     write_json(folder.split, datamodule.split_ids)
-    make(cfg.init)(net)
+    make(cfg.init)(net, annotations.skeleton)
     if cfg.compile:
         net.compile()
     return build_task(cfg, net, datamodule), datamodule

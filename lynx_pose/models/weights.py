@@ -14,6 +14,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.models.pose_net import PoseNet
 
@@ -46,7 +47,7 @@ class LoadReport:
 class RandomInit:
     """Keep the random weights that the network was made with."""
 
-    def __call__(self, net: PoseNet) -> LoadReport:
+    def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
         """Load nothing."""
         return LoadReport((), tuple(net.state_dict()), ())
 
@@ -63,7 +64,7 @@ class ImageNetInit:
     name: str
     path: str | None = None
 
-    def __call__(self, net: PoseNet) -> LoadReport:
+    def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
         """Load the backbone."""
         overlay = {"file": str(_existing(self.path))} if self.path else None
         try:
@@ -91,7 +92,7 @@ class MMPoseInit:
     part: str = ""
     renamed: ClassVar[dict[str, str]] = {"keypoint_head.": "head."}
 
-    def __call__(self, net: PoseNet) -> LoadReport:
+    def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
         """Load backbone and head; a head for another number of keypoints is left out and reported."""
         if self.folder is None:
             raise InputError(f"give the folder that holds {self.path}, a checkpoint that MMPose publishes")
@@ -123,12 +124,18 @@ class RunInit:
     path: str | None
     part: str = ""
 
-    def __call__(self, net: PoseNet) -> LoadReport:
+    def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
         """Load the part."""
         if self.path is None:
             raise InputError("give the run to start from, its folder or a checkpoint")
         path = _existing(self.path)
-        state = network_state(path / "checkpoints" / "best.ckpt" if path.is_dir() else path)
+        path = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
+        if skeleton and not self.part:
+            try:
+                require_skeleton(read_checkpoint(path), skeleton, path)
+            except InputError as error:
+                raise InputError(f"{error}. Take its backbone alone with init.part=backbone.") from None
+        state = network_state(path)
         return _load(net, {name: value for name, value in state.items() if name.startswith(self.part)})
 
 
@@ -143,6 +150,21 @@ def network_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not any(name.startswith("net.") for name in state):
         raise InputError(f"{path}: is not a checkpoint of lynx_pose (no network in it)")
     return {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+
+
+def require_skeleton(checkpoint: Mapping[str, Any], skeleton: Skeleton, source: Path | str) -> None:
+    """Refuse a checkpoint of ours that was trained on other keypoints than the data's.
+
+    Raises:
+        InputError: it names both.
+    """
+    described = checkpoint.get("lynx_pose", {}).get("skeleton")
+    names = Skeleton.from_dict(described).names if described else skeleton.names
+    if names != skeleton.names:
+        raise InputError(
+            f"{source}: was trained on {len(names)} keypoints ({', '.join(names[:3])}, …) but the data have "
+            f"{len(skeleton)} ({', '.join(skeleton.names[:3])}, …)"
+        )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -238,14 +238,14 @@ def findings(comparisons: Sequence[Comparison]) -> list[str]:
 def _sentence(row: str, reference: str, own: Sequence[Comparison]) -> str:
     if max(one.seeds for one in own) < 2:
         return (
-            f"{row}: each group was run with one seed, so differences from aug={reference} may be differences of seeds; "
-            "the data support none. Run several: seed=1,2,3,4,5."
+            f"{row}: each group was run with one seed, so differences from aug={reference} may be differences of "
+            "seeds; the data support none. Run several: seed=1,2,3,4,5."
         )
     supported = [one for one in own if one.supported]
     others = [f"aug={one.group}" for one in own if not one.supported]
     parts = [
-        f"aug={one.group} is {'better' if one.difference > 0 else 'worse'} than aug={reference} by {abs(one.difference):.4f} "
-        f"(95 % interval {one.low:+.4f} to {one.high:+.4f}, {one.seeds} seeds)"
+        f"aug={one.group} is {'better' if one.difference > 0 else 'worse'} than aug={reference} "
+        f"by {abs(one.difference):.4f} (95 % interval {one.low:+.4f} to {one.high:+.4f}, {one.seeds} seeds)"
         for one in supported
     ]
     said = f"{row}: the data support that " + "; that ".join(parts) + "." if parts else ""

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import pytest
 import timm
@@ -10,6 +11,7 @@ from hydra import compose, initialize_config_dir
 
 from lynx_pose.building import build_net
 from lynx_pose.command import CONF
+from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
 from lynx_pose.models.weights import (
     ImageNetInit,
@@ -165,3 +167,17 @@ def test_what_an_experiment_needs_is_asked_for():
         MMPoseInit("r50.pth", folder=None)(_net("tiny_resnet"))
     with pytest.raises(InputError, match="run to start from"):
         RunInit(None)(_net("tiny_resnet"))
+
+
+def test_a_run_on_other_keypoints_gives_its_backbone_alone(tmp_path):
+    """As many keypoints under other names would fit, and mean something else."""
+    donor, net = _net("tiny_resnet"), _net("tiny_resnet")
+    names = tuple(reversed(ANIMAL_POSE_20.names))
+    state = {f"net.{name}": value for name, value in donor.state_dict().items()}
+    note = {"skeleton": replace(ANIMAL_POSE_20, names=names).to_dict()}
+    torch.save({"state_dict": state, "lynx_pose": note}, tmp_path / "other.ckpt")
+    with pytest.raises(InputError, match=r"R_B_Paw.*but the data have 20 .*init.part=backbone"):
+        RunInit(str(tmp_path / "other.ckpt"))(net, ANIMAL_POSE_20)
+    report = RunInit(str(tmp_path / "other.ckpt"), part="backbone.")(net, ANIMAL_POSE_20)
+    assert report.loaded
+    assert all(name.startswith("backbone.") for name in report.loaded)

@@ -1,0 +1,61 @@
+"""Every head, and every architecture in small, learns three pictures by heart."""
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from lynx_pose.building import build_net
+from lynx_pose.command import CONF
+
+HEADS = {
+    "heatmap": ["head=heatmap", "head.deconv_channels=32"],
+    "regression": ["head=regression"],
+    "integral": ["head=integral", "head.deconv_channels=32"],
+    "rle": ["head=rle"],
+    "simcc": ["head=simcc"],
+    "multi": ["head=multi", "head/combination=learned", "head.heatmap.deconv_channels=32"],
+}
+SMALL = {
+    "hourglass": ["model=hourglass", "head.depth=2", "model.backbone.channels=64"],
+    "cpm": ["model=cpm", "head.stages=2"],
+    "deeppose": [
+        "model=deeppose",
+        "model.backbone.name=resnet10t",
+        "model.net.refiner.name=resnet10t",
+        "model.net.zooms=[0.5]",
+        "model.net.window=32",
+    ],
+    "ief": ["model=ief", "model.backbone.name=resnet10t", "model.net.steps=3"],
+    "vit": ["model=vit", "model.backbone.name=vit_tiny_patch16_224", "head.deconv_channels=32"],
+    "mobilenet": ["model=mobilenet", "model.width=35", "head.deconv_channels=32"],
+}
+STEPS = {"simcc": 160, "cpm": 60}
+
+
+def _train(overrides, steps):
+    """Return the mean distance in pixels of 64 before and after training on three random pictures."""
+    torch.manual_seed(0)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", overrides=["model=tiny_resnet", *overrides, "model.input_size=[64,64]"])
+    net = build_net(config, 5)
+    crops = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+    keypoints = torch.rand(3, 5, 2) * 40 + 10
+    errors = []
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
+    for step in range(steps):
+        output = net(crops)
+        if step in (0, steps - 1):
+            errors.append((net.head.decode(output)[0] - keypoints).norm(dim=-1).mean().item())
+        optimizer.zero_grad()
+        net.head.loss(output, keypoints, torch.ones(3, 5)).backward()
+        optimizer.step()
+    return errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HEADS | SMALL)
+def test_three_pictures_are_learnt_by_heart(name):
+    before, after = _train((HEADS | SMALL)[name], STEPS.get(name, 100))
+    # The pose machine's cells are 8 pixels wide.
+    assert after < (5 if name == "cpm" else 3.5)
+    assert after < before / 3
