@@ -255,6 +255,8 @@ def test_the_page_shows_the_figures_in_a_browser(sweep, browser, tmp_path):
     photographs = "Array.from(document.querySelectorAll('.photo'), one => getComputedStyle(one).backgroundImage)"
     assert all(value.startswith('url("data:image/jpeg') for value in page.evaluate(photographs))
     assert page.locator(".photo svg").count() == 4 * 5
+    page.fill("#filter", "blur")
+    assert page.locator("#runs tbody tr:visible").count() == 3
     published = page.locator("#table4 tr.published").first
     assert published.locator("th").inner_text() == "hrnet, published"
     menu = page.evaluate("document.getElementById('curves').layout.updatemenus[0].buttons.map(one => one.label)")
