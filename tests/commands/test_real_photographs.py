@@ -7,6 +7,7 @@ from commandline import run, summary
 @pytest.mark.slow
 def test_three_real_lynxes_are_learnt_by_heart(tmp_path, lynx3):
     options = ["data=lynx", f"data.root={lynx3}", "experiment=overfit", "logger=none"]
+    options += ["model.epochs=140", "model.milestones=[100,125]"]
     run("train", *options, f"hydra.run.dir={tmp_path}/run", cwd=tmp_path)
     assert summary(tmp_path / "run")["best"]["AP"] >= 0.95
 
