@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -140,7 +138,7 @@ def _linear(channels: int) -> list[nn.Module]:
 
 
 def _check_sides(codec: HeatmapCodec, in_stride: int, depth: int) -> None:
-    smallest: Any = in_stride * 2**depth
+    smallest = in_stride * 2**depth
     if codec.stride != in_stride or any(side % smallest for side in codec.input_size):
         raise InputError(
             f"head=hourglass: the heatmaps' stride must be that of the features, {in_stride}, and model.input_size "
