@@ -108,7 +108,7 @@ def _with_rows(runs: Sequence[Run]) -> list[Run]:
         others = [other for peer, other in zip(runs, options, strict=True) if peer.model == run.model]
         keys = dict.fromkeys(key for other in others for key in other)
         varying = [key for key in keys if len({other.get(key) for other in others}) > 1]
-        parts = [f"{key}={own[key]}" if key in own else f"{key} as usual" for key in varying if key != "variant"]
+        parts = [f"{key}={own[key]}" for key in varying if key in own and key != "variant"]
         label = run.name if "variant" in varying else run.model
         named.append(replace(run, row=", ".join([label, *parts])))
     return named
