@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 UNKNOWN = "unknown"
 # Infrared frames are grey but for the camera's strip of text, and compression.
 GREY_BELOW = 3.0
-DARK_BELOW = 60.0
+# Of 255. A flash lights the animal and the ground before it, not the background in the upper half.
+DARK_BELOW = 50.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def size_shares(records: Sequence[PoseRecord], limits: Sequence[float]) -> list[
 
 
 def light_of(records: Sequence[PoseRecord]) -> list[str]:
-    """Name the light of each record's photograph: infrared where it has no colour, else dark or day by its mean."""
+    """Name the light of each record's photograph: infrared without colour, else by its background night or day."""
     with ThreadPoolExecutor() as pool:
         found = pool.map(_light, records)
         return list(track(found, "looking at photographs", total=len(records)))
@@ -120,7 +121,8 @@ def _light(record: PoseRecord) -> str:
     colour = np.abs(np.diff(small.astype(np.int16), axis=2)).mean()
     if colour < GREY_BELOW:
         return "infrared"
-    return "dark" if small.mean() < DARK_BELOW else "day"
+    background = np.median(small[: len(small) // 2])
+    return "night or dusk" if background < DARK_BELOW else "day"
 
 
 def _samples(annotations: Annotations, count: int) -> list[PictureRow]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lynx_pose.building import make
 from lynx_pose.command import CONF
+from lynx_pose.data.readers.lynx_pose import read
 from lynx_pose.reporting.description import light_of
 from lynx_pose.showing import apply, ends, transforms
 
@@ -77,11 +78,12 @@ def test_a_dataset_is_described(tmp_path, data):
     assert "size_limits=[0.2, 0.1]: must be positive numbers in increasing order" in process.stderr
 
 
-def test_light_is_told_by_colour_and_brightness(tmp_path):
+def test_light_is_told_by_colour_and_background(tmp_path):
     rng = np.random.default_rng(0)
     grey = np.repeat(rng.integers(0, 256, (80, 80, 1)), 3, axis=2)
     day = np.clip(rng.integers(60, 200, (80, 80, 3)) + np.array([40, 0, -40]), 0, 255)
-    paths = {"infrared": grey, "day": day, "dark": day // 6}
+    flash = np.concatenate([day[:50] // 8, day[50:]])
+    paths = {"infrared": grey, "day": day, "night or dusk": flash}
     for name, pixels in paths.items():
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{name}.png")
     records = [SimpleNamespace(image_path=tmp_path / f"{name}.png") for name in paths]
@@ -92,3 +94,9 @@ def test_the_command_line_makes_every_option(tmp_path):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for group in GROUPS:
             assert make(compose("train", overrides=[f"aug={group}"]).aug.photometric) is not None
+
+
+def test_flash_photographs_are_not_called_day(lynx3):
+    records = read(str(lynx3)).records
+    by_light = dict(zip((record.image_path.stem[:4] for record in records), light_of(records), strict=True))
+    assert by_light == {"001c": "night or dusk", "0fcc": "day", "2a4e": "night or dusk"}
