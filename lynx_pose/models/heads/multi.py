@@ -52,13 +52,16 @@ class LearnedShares(Combination):
         num_keypoints: K.
     """
 
+    # Adam moves all parameters at one pace, and a share has to go further than a weight.
+    pace = 10.0
+
     def __init__(self, num_keypoints: int):
         super().__init__(num_keypoints)
         self.logits = nn.Parameter(torch.zeros(num_keypoints))
 
     def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
         """Combine predictions [B, K, 2], given the heatmaps' scores [B, K]."""
-        share = self.logits.sigmoid()[:, None]
+        share = (self.pace * self.logits).sigmoid()[:, None]
         return share * heatmap + (1 - share) * regression
 
 
