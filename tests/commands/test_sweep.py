@@ -1,5 +1,6 @@
 """Many runs from one command line."""
 
+import functools
 import json
 import signal
 import subprocess
@@ -88,7 +89,9 @@ def test_the_users_line_gives_twelve_jobs(tmp_path):
 def test_a_signal_ends_the_sweep_and_the_run_continues_later(tmp_path, data, signal_number):
     options = ["data=lynx", f"data.root={data}", *QUICK, "logger=none", "trainer.max_epochs=200"]
     command = [sys.executable, "-m", "lynx_pose.train", "-m", *options, "seed=1,2", "hydra.sweep.dir=sweep"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    # Where the tests themselves run in the background, children would be born deaf to SIGINT.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
     first = tmp_path / "sweep" / "0-tiny-geometric"
     deadline = time.monotonic() + 120
     while not (first / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < deadline:
