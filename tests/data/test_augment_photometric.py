@@ -246,4 +246,4 @@ def test_only_the_image_stage_is_known():
 
 def test_every_group_is_named_as_its_file():
     for path in (CONF / "aug").glob("*.yaml"):
-        assert instantiate(_config(f"aug={path.stem}").aug, _convert_="all").name == path.stem
+        assert build_augmentation(_config(f"aug={path.stem}")).name == path.stem
