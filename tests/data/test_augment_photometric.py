@@ -6,7 +6,6 @@ import albumentations as A
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from lynx_pose.building import build_augmentation
