@@ -204,9 +204,9 @@ def study_table(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Table
         rows.append(Row(f"{spread.row}, {spread.group}", tuple(cells)))
     note = (
         f"Intervals from {RESAMPLES} resamples of validation photographs and seeds, the same ones for a group and its "
-        "reference. p: two-sided, corrected for the number of groups by Holm's method. Better than: probability that a "
-        "run of the group beats one of the reference. AP of the best epoch is chosen on the same photographs, for all "
-        "groups alike."
+        "reference; with one seed, interval and p speak of photographs alone. p: two-sided, corrected for the number "
+        "of groups by Holm's method. Better than: probability that a run of the group beats one of the reference. AP "
+        "of the best epoch is chosen on the same photographs, for all groups alike."
     )
     return Table("study", "Groups compared", tuple(columns), tuple(rows), note)
 
