@@ -15,7 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from lynx_pose.data.augment.pipeline import Augmentation
 from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.data.photograph import PhotographFiles, Photographs
 from lynx_pose.data.records import Annotations, PoseRecord
+from lynx_pose.data.region_cache import RegionCache
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.metrics.object_scale import annotated_area
@@ -98,7 +100,17 @@ def build_datamodule(
         batch_size=cfg.loader.batch_size,
         num_workers=cfg.loader.num_workers,
         on_error=cfg.data.on_error,
+        photographs=open_photographs(cfg),
     )
+
+
+def open_photographs(cfg: DictConfig) -> Photographs:
+    """Make what opens photographs: the cache, or their files."""
+    # Runs of the first versions have no cache.
+    folder = cfg.data.get("cache")
+    if folder in (None, "none"):
+        return PhotographFiles()
+    return RegionCache(folder, cfg.data.cache_gb)
 
 
 def object_areas(cfg: DictConfig, records: Sequence[PoseRecord]) -> NDArray[np.float64]:

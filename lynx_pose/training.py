@@ -7,8 +7,9 @@ import platform
 import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
 
@@ -40,7 +41,7 @@ warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
 # An epoch that is not validated has no AP to compare, which is no reason to warn.
 warnings.filterwarnings("ignore", message=".*could not find the monitored key.*")
 # What may differ when a run is continued: how long and on what it trains, and who listens.
-CHANGEABLE = ("ckpt", "trainer", "logger")
+CHANGEABLE = ("ckpt", "trainer", "logger", "data.cache", "data.cache_gb")
 PACKAGES = (
     "torch",
     "pytorch-lightning",
@@ -107,15 +108,30 @@ def _folder(cfg: DictConfig, hydra_cfg: DictConfig) -> RunFolder:
     folder = RunFolder(checkpoint.resolve().parent.parent)
     if not checkpoint.is_file():
         raise InputError(f"ckpt={cfg.ckpt}: there is no such file; give <run>/checkpoints/last.ckpt")
-    then = folder.read_config()
-    differing = [key for key in cfg if key not in CHANGEABLE and cfg[key] != then.get(key)]
+    differing = differing_keys(cfg, folder.read_config())
     if differing:
         raise InputError(
-            f"ckpt={cfg.ckpt}: that run was configured differently in {', '.join(map(str, differing))}. Repeat its "
+            f"ckpt={cfg.ckpt}: that run was configured differently in {', '.join(differing)}. Repeat its "
             f"own options, which {folder.overrides} lists, or start a new run from it with init=run "
             f"init.path={folder.path}"
         )
     return folder
+
+
+def differing_keys(now: DictConfig, then: DictConfig) -> list[str]:
+    """Return the top-level keys in which two configurations describe different runs."""
+    now, then = (_without(CHANGEABLE, cfg) for cfg in (now, then))
+    return [str(key) for key in now if now[key] != then.get(key)]
+
+
+def _without(keys: Sequence[str], cfg: DictConfig) -> DictConfig:
+    """Copy a configuration without some of its (dotted) keys."""
+    copy = deepcopy(cfg)
+    OmegaConf.set_struct(copy, False)
+    for key in keys:
+        parent, _, name = key.rpartition(".")
+        (OmegaConf.select(copy, parent) if parent else copy).pop(name, None)
+    return copy
 
 
 @contextmanager

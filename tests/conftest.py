@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+# Drawn datasets and decoded photographs of the tests stay out of the user's own cache.
+os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir(), f"lynx_pose-tests-{os.getuid()}"))
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_SILENT", "true")
 

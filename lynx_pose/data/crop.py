@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Matrix = NDArray[np.float64]
 PADDING = 1.25
+# OpenCV draws polygons at fractions of a pixel of this many bits.
+MASK_BITS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +100,37 @@ def compose(outer: Matrix, inner: Matrix) -> Matrix:
     return outer @ np.vstack([inner, [0.0, 0.0, 1.0]])
 
 
+def invert(matrix: Matrix) -> Matrix:
+    """Return the [2, 3] map back."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])
+
+
 def transform_points(points: NDArray[np.float64], matrix: Matrix) -> NDArray[np.float64]:
     """Apply a [2, 3] map to [..., 2] points."""
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
-def warp(image: NDArray[np.uint8], matrix: Matrix, output_size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Sample a crop [H, W, 3] from an image: bilinear, black where the crop leaves the image."""
-    return cv2.warpAffine(image, matrix, output_size, flags=cv2.INTER_LINEAR)  # type: ignore[return-value]  # cv2 states no dtype
+def warp(
+    image: NDArray[np.uint8],
+    matrix: Matrix,
+    output_size: tuple[int, int],
+    border: int = cv2.BORDER_CONSTANT,
+    interpolation: int = cv2.INTER_LINEAR,
+) -> NDArray[np.uint8]:
+    """Sample a crop [H, W, 3] from an image of three or four channels: bilinear, black where it leaves the image.
+
+    OpenCV 5 samples four channels in half the time of three; the fourth is dropped.
+    """
+    crop = cv2.warpAffine(image, matrix, output_size, flags=interpolation, borderMode=border)
+    return crop if crop.shape[2] == 3 else cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB)  # type: ignore[return-value]  # cv2 states no dtype
+
+
+def inside_mask(matrix: Matrix, image_size: tuple[int, int], output_size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return [H, W]: 255 where a crop pixel lies in the image, 0 elsewhere."""
+    right, bottom = (side - 0.5 for side in image_size)
+    corners = np.array([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]])
+    mask = np.zeros(output_size[::-1], dtype=np.uint8)
+    fixed = np.rint(transform_points(corners, matrix) * (1 << MASK_BITS)).astype(np.int32)
+    cv2.fillConvexPoly(mask, fixed, 255, shift=MASK_BITS)
+    return mask

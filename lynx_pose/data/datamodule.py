@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader
 
 from lynx_pose.data.augment.pipeline import Augmentation
 from lynx_pose.data.crop import WarpMatrix
-from lynx_pose.data.dataset import CropDataset, EpochSampler, PoseBatch
+from lynx_pose.data.dataset import CropDataset, EpochSampler, PoseBatch, as_is
 from lynx_pose.data.image import read_checked
+from lynx_pose.data.photograph import PhotographFiles, Photographs
 from lynx_pose.data.records import Annotations, PoseRecord
 from lynx_pose.data.split import split_records
 from lynx_pose.errors import InputError
@@ -38,6 +39,7 @@ class PoseDataModule(pl.LightningDataModule):
         seed: of the run.
         batch_size: samples in a batch of one process.
         num_workers: loading processes; None takes one for each core that this process may use, 8 at most.
+        photographs: opens them; None decodes each from its file whenever it is needed.
         on_error: `skip` opens every photograph once and leaves out those that cannot be used.
     """
 
@@ -55,8 +57,10 @@ class PoseDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         num_workers: int | None = None,
         on_error: str = "raise",
+        photographs: Photographs | None = None,
     ):
         super().__init__()
+        self.photographs = photographs or PhotographFiles()
         self.augmentation = augmentation
         self.warp_matrix = warp_matrix
         self.input_size = input_size
@@ -82,6 +86,10 @@ class PoseDataModule(pl.LightningDataModule):
             "val": [record.id for record in self.val_records],
         }
 
+    def setup(self, stage: str) -> None:
+        """Open the photographs that a stage of Lightning's (`fit` or `validate`) needs."""
+        self.photographs.prepare([*(self.train_records if stage == "fit" else ()), *self.val_records])
+
     def train_dataloader(self) -> DataLoader[PoseBatch]:
         """Return shuffled, augmented crops."""
         return self._loader(self.train_records, self.augmentation, self.seed)
@@ -93,7 +101,9 @@ class PoseDataModule(pl.LightningDataModule):
     def _loader(
         self, records: Sequence[PoseRecord], augmentation: Augmentation, order_seed: int | None
     ) -> DataLoader[PoseBatch]:
-        dataset = CropDataset(records, self.skeleton, self.input_size, self.warp_matrix, augmentation, self.seed)
+        dataset = CropDataset(
+            records, self.skeleton, self.input_size, self.warp_matrix, augmentation, self.seed, self.photographs
+        )
         rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         workers = min(self.num_workers, len(records))
         return DataLoader(
@@ -101,6 +111,7 @@ class PoseDataModule(pl.LightningDataModule):
             batch_size=self.batch_size,
             sampler=EpochSampler(len(records), order_seed, rank, processes),
             num_workers=workers,
+            collate_fn=as_is,
             persistent_workers=workers > 0,
             pin_memory=bool(self.trainer and self.trainer.strategy.root_device.type == "cuda"),
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,8 +15,8 @@ from torch.utils.data import Dataset, Sampler
 
 from lynx_pose.data.augment.geometry import View
 from lynx_pose.data.augment.pipeline import Augmentation
-from lynx_pose.data.crop import WarpMatrix, compose, crop_box, mirror_matrix, transform_points, warp
-from lynx_pose.data.image import read_checked
+from lynx_pose.data.crop import Matrix, WarpMatrix, compose, crop_box, mirror_matrix, transform_points
+from lynx_pose.data.photograph import PhotographFiles, Photographs, Pixels
 from lynx_pose.data.records import PoseRecord
 from lynx_pose.data.skeleton import Skeleton
 
@@ -52,6 +53,7 @@ class CropDataset(Dataset[PoseBatch]):
         warp_matrix: the convention of the crop's map; it comes from the codec that decodes the network.
         augmentation: what is drawn for each sample.
         seed: of the run.
+        photographs: opens them; None decodes each from its file.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class CropDataset(Dataset[PoseBatch]):
         warp_matrix: WarpMatrix,
         augmentation: Augmentation,
         seed: int,
+        photographs: Photographs | None = None,
     ):
         self.records = records
         self.skeleton = skeleton
@@ -69,29 +72,38 @@ class CropDataset(Dataset[PoseBatch]):
         self.warp_matrix = warp_matrix
         self.augmentation = augmentation
         self.seed = seed
+        self.photographs = photographs or PhotographFiles()
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, key: tuple[int, int]) -> PoseBatch:
         """Return the sample of an (epoch, position) pair."""
+        return PoseBatch(*(values[0] for values in self.__getitems__([key])))
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> PoseBatch:
+        """Return the batch of several (epoch, position) pairs."""
+        crops, views, matrices = zip(*map(self._sample, keys), strict=True)
+        return PoseBatch(
+            image=torch.from_numpy(np.stack(crops)),
+            keypoints=torch.from_numpy(np.stack([view.keypoints for view in views]).astype(np.float32)),
+            visible=torch.from_numpy(np.stack([view.visible for view in views])),
+            matrix=torch.from_numpy(np.stack(matrices)),
+            position=torch.tensor([position for _, position in keys]),
+        )
+
+    def _sample(self, key: tuple[int, int]) -> tuple[Pixels, View, Matrix]:
+        """Return the crop [H, W, 3], its view with keypoints in crop pixels, and the map from image to crop pixels."""
         epoch, position = key
         record = self.records[position]
         sample_key = (self.seed, epoch, zlib.crc32(record.id.encode()))
         view = self.augmentation.view(self._view(record), self.skeleton, sample_key)
         matrix = self.warp_matrix(view.crop, self.input_size)
-        keypoints = transform_points(view.keypoints, matrix)
+        view = replace(view, keypoints=transform_points(view.keypoints, matrix))
         if view.mirrored:
             matrix = compose(matrix, mirror_matrix(view.image_width))
-        image = read_checked(record.image_path, record.image_size, record.source)
-        crop = warp(self.augmentation.pixels(image, sample_key), matrix, self.input_size)
-        return PoseBatch(
-            image=torch.from_numpy(crop),
-            keypoints=torch.from_numpy(keypoints.astype(np.float32)),
-            visible=torch.from_numpy(view.visible.copy()),
-            matrix=torch.from_numpy(matrix),
-            position=torch.tensor(position),
-        )
+        crop = self.augmentation.crop(self.photographs(record), matrix, self.input_size, sample_key)
+        return crop, view, matrix
 
     def _view(self, record: PoseRecord) -> View:
         width, height = self.input_size
@@ -102,6 +114,12 @@ class CropDataset(Dataset[PoseBatch]):
             visible=record.visible,
             image_width=record.image_size[0],
         )
+
+
+def as_is(batch: Any) -> PoseBatch:
+    """Collate what `CropDataset` returns for several keys, which is a batch already."""
+    assert isinstance(batch, PoseBatch)
+    return batch
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from lynx_pose.building import build_augmentation
 from lynx_pose.command import CONF
 from lynx_pose.data.augment import blur, color, noise, weather
+from lynx_pose.data.augment.canvas import IDENTITY, Canvas
 from lynx_pose.data.augment.pipeline import Augmentation, OneGroup
 from lynx_pose.errors import InputError
 
@@ -33,11 +34,10 @@ def groups():
 def _case_output(case, image, groups):
     """Apply one reference case's fixed parameters with the configured transform."""
     p, t = case["params"], groups[_CLASS.get(case["transform"], case["transform"])]
+    whole = Canvas(image.shape[1::-1], IDENTITY)
     match case["transform"]:
-        case "Blur" | "MedianBlur":
-            return t.apply(image, kernel=p["ksize"])
-        case "GaussianBlur" | "MotionBlur":
-            return t.apply(image, kernel_size=p["ksize"])
+        case "Blur" | "MedianBlur" | "GaussianBlur" | "MotionBlur":
+            return t.apply(image, kernel_size=p["ksize"], canvas=whole)
         case "ChannelDropout":
             return t.apply(image, channels_to_drop=p["channels_to_drop"])
         case "ChannelShuffle":
@@ -54,7 +54,7 @@ def _case_output(case, image, groups):
         case "RandomBrightnessContrast":
             return t.apply(image, alpha=p["alpha"], beta=p["beta"] * 255)
         case "Downscale":
-            return t.apply(image, scale=p["scale"])
+            return t.apply(image, scale=p["scale"], canvas=whole)
         case "Posterize":
             return t.apply(image, num_bits=p["num_bits"])
         case "Sharpen":
@@ -62,20 +62,22 @@ def _case_output(case, image, groups):
             return t.apply(image, alpha=p["alpha"], sharpening_matrix=kernel)
         case "ISONoise":
             rng = np.random.RandomState(p["poisson_normal_RandomState"])
-            return t.apply(image, color_shift=p["color_shift"], intensity=p["intensity"], rng=rng)
+            deviation = noise.lightness_deviation(image)
+            return t.apply(image, p["color_shift"], p["intensity"], deviation=deviation, rng=rng, canvas=whole)
         case "RandomSnow":
             return t.apply(image, snow_point=p["snow_point"], snow_texture=None, sparkle_mask=None)
         case "RandomSunFlare":
             discs = [(alpha, tuple(center), radius, tuple(rgb)) for alpha, center, radius, rgb in p["circles"]]
-            return t.apply(image, sun=(p["flare_center_x"], p["flare_center_y"]), discs=discs)
+            return t.apply(image, sun=(p["flare_center_x"], p["flare_center_y"]), discs=discs, canvas=whole)
         case "RandomRain":
-            return t.apply(image, slant=p["slant"], drops=np.array(p["rain_drops"]))
+            return t.apply(image, slant=p["slant"], drops=np.array(p["rain_drops"]), canvas=whole)
         case "RandomFog":
-            return t.apply(image, fog_coef=p["fog_coef"], corners=np.array(p["haze_list"]))
+            return t.apply(image, fog_coef=p["fog_coef"], corners=np.array(p["haze_list"]), canvas=whole)
     raise AssertionError(case["transform"])
 
 
 _CLASS = {
+    "Blur": "AverageBlur",
     "MotionBlur": "HorizontalMotionBlur",
     "RandomSunFlare": "SunFlare",
     "RandomRain": "Rain",
@@ -152,14 +154,15 @@ def test_fog_counts_discs_as_drawing_each_would(image):
         cv2.circle(overlay, (x + width // 2, y + width // 2), width // 2, (255, 255, 255), -1)
         slow = cv2.addWeighted(overlay, 0.04, slow, 0.96, 0)
     slow = cv2.blur(slow, (width // 10, width // 10))
-    np.testing.assert_array_equal(fog.apply(image, fog_coef=0.5, corners=corners), slow)
+    canvas = Canvas((160, 120), IDENTITY)
+    np.testing.assert_array_equal(fog.apply(image, fog_coef=0.5, corners=corners, canvas=canvas), slow)
 
 
 @pytest.mark.parametrize("name", ["Rain", "Fog", "SunFlare"])
 def test_weather_draws_within_the_picture(groups, name):
     transform = groups[name]
     transform.set_random_seed(3)
-    drawn = transform.get_params_dependent_on_data({"shape": (480, 640, 3)}, {})
+    drawn = transform.draw(Canvas((640, 480), IDENTITY), np.zeros((480, 640, 3), np.uint8))
     if name == "Rain":
         assert len(drawn["drops"]) == 640 * 480 // 770
         assert abs(drawn["slant"]) <= 20
@@ -187,7 +190,7 @@ class Mark(A.ImageOnlyTransform):
 def test_two_groups_fire_together_in_64_percent():
     augmentation = Augmentation("both", photometric={"a": A.OneOf([Mark(1)], p=0.8), "b": A.OneOf([Mark(2)], p=0.8)})
     black = np.zeros((1, 1, 3), np.uint8)
-    sums = np.array([augmentation.pixels(black, (0, 0, number))[0, 0, 0] for number in range(4000)])
+    sums = np.array([augmentation.pixels(black, key=(0, 0, number))[0, 0, 0] for number in range(4000)])
     assert abs((sums == 3).mean() - 0.64) < 0.025
     assert abs((sums == 0).mean() - 0.04) < 0.015
 
@@ -196,7 +199,7 @@ def test_one_of_two_groups_fires_in_80_percent():
     groups = {"a": A.OneOf([Mark(1)], p=0.8), "b": A.OneOf([Mark(2)], p=0.8)}
     augmentation = Augmentation("either", photometric={"either": OneGroup(groups, p=0.8)})
     black = np.zeros((1, 1, 3), np.uint8)
-    sums = np.array([augmentation.pixels(black, (0, 0, number))[0, 0, 0] for number in range(4000)])
+    sums = np.array([augmentation.pixels(black, key=(0, 0, number))[0, 0, 0] for number in range(4000)])
     for value, share in ((0, 0.2), (1, 0.4), (2, 0.4), (3, 0.0)):
         assert abs((sums == value).mean() - share) < 0.03
 
@@ -204,7 +207,7 @@ def test_one_of_two_groups_fires_in_80_percent():
 def test_one_transform_of_a_group_is_chosen_uniformly():
     augmentation = Augmentation("one", photometric={"a": A.OneOf([Mark(1), Mark(2), Mark(4)], p=0.8)})
     black = np.zeros((1, 1, 3), np.uint8)
-    values = np.array([augmentation.pixels(black, (0, 0, number))[0, 0, 0] for number in range(4000)])
+    values = np.array([augmentation.pixels(black, key=(0, 0, number))[0, 0, 0] for number in range(4000)])
     for value, share in ((0, 0.2), (1, 0.8 / 3), (2, 0.8 / 3), (4, 0.8 / 3)):
         assert abs((values == value).mean() - share) < 0.03
 
@@ -214,12 +217,12 @@ def test_what_a_sample_draws_depends_on_its_key_alone(image, name):
     config = _config(f"aug={name}")
     first, second = build_augmentation(config), build_augmentation(config)
     keys = [(0, epoch, instance) for epoch in range(2) for instance in range(6)]
-    forward = [first.pixels(image, key) for key in keys]
-    backward = [second.pixels(image, key) for key in reversed(keys)][::-1]
+    forward = [first.pixels(image, key=key) for key in keys]
+    backward = [second.pixels(image, key=key) for key in reversed(keys)][::-1]
     for one, other in zip(forward, backward, strict=True):
         np.testing.assert_array_equal(one, other)
     assert len({picture.tobytes() for picture in forward}) > 8
-    other_seed = [first.pixels(image, (1, *key[1:])) for key in keys]
+    other_seed = [first.pixels(image, key=(1, *key[1:])) for key in keys]
     assert any((one != other).any() for one, other in zip(forward, other_seed, strict=True))
 
 
@@ -238,9 +241,9 @@ def test_an_unknown_argument_is_an_error(group, change):
         build_augmentation(config)
 
 
-def test_only_the_image_stage_is_known():
-    with pytest.raises(InputError, match=r"aug\.stage=crop"):
-        Augmentation("x", stage="crop")
+def test_an_unknown_stage_is_an_error():
+    with pytest.raises(InputError, match=r"aug\.stage=file: must be one of image, crop"):
+        Augmentation("x", stage="file")
 
 
 def test_every_group_is_named_as_its_file():

@@ -12,7 +12,7 @@ from lynx_pose.command import CONF
 from lynx_pose.data.augment.pipeline import Augmentation
 from lynx_pose.data.crop import classic_matrix, udp_matrix
 from lynx_pose.data.datamodule import PoseDataModule
-from lynx_pose.data.dataset import CropDataset, EpochSampler
+from lynx_pose.data.dataset import CropDataset, EpochSampler, as_is
 from lynx_pose.data.readers import lynx_pose
 from lynx_pose.errors import InputError
 
@@ -88,7 +88,9 @@ def test_workers_and_processes_draw_what_one_would(small_lynx, name):
         loader = module.train_dataloader()
         sampler = EpochSampler(6, 0, rank, processes)
         sampler.set_epoch(4)
-        loader = torch.utils.data.DataLoader(loader.dataset, batch_size=2, sampler=sampler, num_workers=workers)
+        loader = torch.utils.data.DataLoader(
+            loader.dataset, batch_size=2, sampler=sampler, num_workers=workers, collate_fn=as_is
+        )
         return {
             int(i): (image, points)
             for b in loader

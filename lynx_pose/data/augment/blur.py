@@ -1,23 +1,63 @@
-"""Blurs of the thesis that albumentations 2.0.8 computes differently from the version it used."""
+"""The thesis's blurs, with kernels in pixels of the photograph."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
-from albumentations import ImageOnlyTransform
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from lynx_pose.data.augment.canvas import IMAGE_PIXEL, Canvas, CanvasTransform, Pixels, require_pixel
+
+Line = tuple[tuple[int, int], tuple[int, int]]
 
 
-def gaussian_sigma(kernel_size: int, offset: float) -> float:
-    """Return the standard deviation in pixels that goes with a kernel: 0.3 ((k − 1) / 2 − 1) + offset."""
-    return 0.3 * ((kernel_size - 1) / 2 - 1) + offset
+class _KernelBlur(CanvasTransform):
+    """What the blurs share.
+
+    Args:
+        blur_limit: smallest and largest kernel size in image pixels; odd sizes between them are drawn.
+        p: probability.
+    """
+
+    # Canvas pixels that a kernel must span to do what it does to image pixels (35 dB).
+    places: ClassVar[float]
+
+    def __init__(self, blur_limit: tuple[int, int], p: float = 0.5):
+        super().__init__(p=p)
+        self.blur_limit = tuple(blur_limit)
+
+    def draw(self, canvas: Canvas, whole: Pixels) -> dict[str, Any]:
+        """Draw the kernel size."""
+        low, high = self.blur_limit
+        kernel_size = self.py_random.randrange(low | 1, high + 1, 2)
+        require_pixel(canvas, max(kernel_size / self.places, IMAGE_PIXEL))
+        return {"kernel_size": kernel_size}
 
 
-class GaussianBlur(ImageOnlyTransform):
+class AverageBlur(_KernelBlur):
+    """Mean over a square."""
+
+    places = 2.5
+
+    def apply(self, img: Pixels, kernel_size: int, canvas: Canvas, **params: Any) -> Pixels:
+        """Blur [H, W, 3]."""
+        return box_blur(img, kernel_size / canvas.pixel)
+
+
+class MedianBlur(_KernelBlur):
+    """Median over a square; on a coarser canvas the nearest odd size."""
+
+    places = 4.2
+
+    def apply(self, img: Pixels, kernel_size: int, canvas: Canvas, **params: Any) -> Pixels:
+        """Blur [H, W, 3]."""
+        size = 2 * round((kernel_size / canvas.pixel - 1) / 2) + 1
+        return cv2.medianBlur(img, max(size, 1))  # type: ignore[return-value]  # cv2 states no dtype
+
+
+class GaussianBlur(_KernelBlur):
     """Gaussian blur whose width follows from the kernel's size, as OpenCV derives it.
 
     Args:
@@ -26,69 +66,102 @@ class GaussianBlur(ImageOnlyTransform):
         p: probability.
     """
 
+    places = 4
+
     def __init__(self, blur_limit: tuple[int, int], sigma_offset: float = 0.8, p: float = 0.5):
-        super().__init__(p=p)
-        self.blur_limit = tuple(blur_limit)
+        super().__init__(blur_limit, p=p)
         self.sigma_offset = sigma_offset
 
-    def get_params(self) -> dict[str, Any]:
-        """Draw the kernel size."""
-        return {"kernel_size": draw_odd(self.py_random, *self.blur_limit)}
-
-    def apply(self, img: Image, kernel_size: int, **params: Any) -> Image:
+    def apply(self, img: Pixels, kernel_size: int, canvas: Canvas, **params: Any) -> Pixels:
         """Blur [H, W, 3]."""
-        sigma = gaussian_sigma(kernel_size, self.sigma_offset)
-        return cv2.GaussianBlur(img, (kernel_size, kernel_size), sigma)  # type: ignore[return-value]  # cv2 states no dtype
+        sigma = gaussian_sigma(kernel_size, self.sigma_offset) / canvas.pixel
+        size = 2 * int(np.ceil((kernel_size / canvas.pixel - 1) / 2)) + 1
+        return cv2.GaussianBlur(img, (size, size), sigma)  # type: ignore[return-value]  # cv2 states no dtype
 
 
-class HorizontalMotionBlur(ImageOnlyTransform):
-    """Average along a horizontal line through each pixel, as the thesis's text describes.
+class HorizontalMotionBlur(_KernelBlur):
+    """Average along a horizontal line through each pixel, as the thesis's text describes."""
 
-    Args:
-        blur_limit: smallest and largest length in image pixels; odd lengths between them are drawn.
-        p: probability.
-    """
+    places = 5.5
 
-    def __init__(self, blur_limit: tuple[int, int], p: float = 0.5):
-        super().__init__(p=p)
-        self.blur_limit = tuple(blur_limit)
-
-    def get_params(self) -> dict[str, Any]:
-        """Draw the length."""
-        return {"kernel_size": draw_odd(self.py_random, *self.blur_limit)}
-
-    def apply(self, img: Image, kernel_size: int, **params: Any) -> Image:
-        """Blur [H, W, 3]."""
-        line = np.full((1, kernel_size), 1 / kernel_size, dtype=np.float32)
-        return cv2.filter2D(img, -1, line)  # type: ignore[return-value]  # cv2 states no dtype
+    def apply(self, img: Pixels, kernel_size: int, canvas: Canvas, **params: Any) -> Pixels:
+        """Blur [H, W, 3] along the direction that is horizontal in the photograph."""
+        along = np.arange(kernel_size) - kernel_size // 2
+        return filter_at(img, canvas.offsets(np.column_stack([along, 0 * along])))
 
 
-class RandomLineMotionBlur(HorizontalMotionBlur):
+class RandomLineMotionBlur(_KernelBlur):
     """Average along a random line in a k×k mask, as the thesis's tool did.
 
     The line seldom passes through the mask's centre, so the picture moves against its keypoints, by
     9.5 pixels on average over the thesis's range.
     """
 
-    def get_params(self) -> dict[str, Any]:
+    places = 5.5
+
+    def draw(self, canvas: Canvas, whole: Pixels) -> dict[str, Any]:
         """Draw the mask's size and the line's two ends in it."""
-        size = draw_odd(self.py_random, *self.blur_limit)
+        drawn = super().draw(canvas, whole)
+        size = drawn["kernel_size"]
         start_x, end_x = (self.py_random.randint(0, size - 1) for _ in range(2))
         if start_x == end_x:
             start_y, end_y = self.py_random.sample(range(size), 2)
         else:
             start_y, end_y = (self.py_random.randint(0, size - 1) for _ in range(2))
-        return {"kernel_size": size, "line": ((start_x, start_y), (end_x, end_y))}
+        return drawn | {"line": ((start_x, start_y), (end_x, end_y))}
 
-    def apply(  # type: ignore[override]  # it draws one parameter more
-        self, img: Image, kernel_size: int, line: tuple[tuple[int, int], tuple[int, int]], **params: Any
-    ) -> Image:
+    def apply(
+        self,
+        img: Pixels,
+        kernel_size: int,
+        line: tuple[tuple[int, int], tuple[int, int]],
+        canvas: Canvas,
+        **params: Any,
+    ) -> Pixels:
         """Blur [H, W, 3]."""
         mask = np.zeros((kernel_size, kernel_size), dtype=np.uint8)
         cv2.line(mask, *line, color=1, thickness=1)
-        return cv2.filter2D(img, -1, mask.astype(np.float32) / mask.sum())  # type: ignore[return-value]  # cv2 states no dtype
+        ys, xs = np.nonzero(mask)
+        return filter_at(img, canvas.offsets(np.column_stack([xs, ys]) - kernel_size // 2))
 
 
-def draw_odd(random: Any, low: int, high: int) -> int:
-    """Draw an odd number uniformly from [low, high]."""
-    return random.randrange(low | 1, high + 1, 2)
+def gaussian_sigma(kernel_size: int, offset: float) -> float:
+    """Return the standard deviation in pixels that goes with a kernel: 0.3 ((k − 1) / 2 − 1) + offset."""
+    return 0.3 * ((kernel_size - 1) / 2 - 1) + offset
+
+
+def box_blur(img: Pixels, side: float) -> Pixels:
+    """Average [H, W, ...] over a square whose side need not be a whole number of pixels."""
+    if side == int(side):
+        return cv2.blur(img, (int(side), int(side)))  # type: ignore[return-value]  # cv2 states no dtype
+    reach = max(int(np.ceil((side - 1) / 2)), 0)
+    taps = np.ones(2 * reach + 1, dtype=np.float32)
+    if reach:
+        taps[[0, -1]] = (side - (2 * reach - 1)) / 2
+    taps /= taps.sum()
+    return cv2.sepFilter2D(img, -1, taps, taps)  # type: ignore[return-value]  # cv2 states no dtype
+
+
+def filter_at(img: Pixels, offsets: NDArray[np.float64]) -> Pixels:
+    """Average [H, W, 3] over places at offsets [N, 2] in pixels, x before y."""
+    kernel, anchor = spread(offsets)
+    return cv2.filter2D(img, -1, kernel / len(offsets), anchor=anchor)  # type: ignore[return-value]  # cv2 states no dtype
+
+
+def spread(points: NDArray[np.float64]) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    """Draw points [N, 2] in pixels, x before y, each shared among four pixels.
+
+    Returns:
+        [h, w] their sums, and the pixel (x, y) in it of the point (0, 0).
+    """
+    corner = np.floor(points).astype(np.int64)
+    share = (points - corner).astype(np.float32)
+    low, high = np.minimum(corner.min(axis=0), 0), np.maximum(corner.max(axis=0), 0)
+    x, y = (corner - low).T
+    columns, rows = high - low + 2
+    sums = np.zeros((rows, columns), dtype=np.float32)
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        np.add.at(sums, (y + dy, x + dx), np.abs(1 - dx - share[:, 0]) * np.abs(1 - dy - share[:, 1]))
+    # Points on whole pixels leave the last row and column empty, and filters take longer with them.
+    sums = sums[: rows if sums[-1].any() else -1, : columns if sums[:, -1].any() else -1]
+    return sums, (int(-low[0]), int(-low[1]))

@@ -4,16 +4,46 @@ from __future__ import annotations
 
 from typing import Any
 
+import albumentations
 import cv2
 import numpy as np
-from albumentations import ImageOnlyTransform
-from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from lynx_pose.data.augment.canvas import Pixels
+
 Range = tuple[float, float]
+CONTRAST = 1
 
 
-class HueSaturationValue(ImageOnlyTransform):
+class ColorJitter(albumentations.ColorJitter):
+    """Brightness, contrast, saturation and hue in random order; contrast is about the whole photograph's mean grey."""
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Measure the mean grey that the small copy of the photograph has when contrast's turn comes."""
+        if "images" not in data:
+            return {}
+        before = params["order"][: params["order"].index(CONTRAST)]
+        whole = super().apply(data["images"][0], **params | {"order": before})
+        return {"mean_grey": _mean_grey(whole)}
+
+    def apply(self, img: Pixels, order: list[int], mean_grey: float | None = None, **params: Any) -> Pixels:
+        """Change [H, W, 3]; without `mean_grey` it is the whole photograph."""
+        place = order.index(CONTRAST)
+        img = super().apply(img, order=order[:place], **params)
+        img = _with_contrast(img, params["contrast"], _mean_grey(img) if mean_grey is None else mean_grey)
+        return super().apply(img, order=order[place + 1 :], **params)
+
+
+def _mean_grey(img: Pixels) -> float:
+    return float(cv2.cvtColor(img, cv2.COLOR_RGB2GRAY).mean())
+
+
+def _with_contrast(img: Pixels, factor: float, mean_grey: float) -> Pixels:
+    levels = np.arange(256, dtype=np.float32)
+    table = levels * np.float32(factor) + np.float32(mean_grey * (1 - factor))
+    return cv2.LUT(img, np.clip(table, 0, 255).astype(np.uint8))  # type: ignore[return-value]  # cv2 states no dtype
+
+
+class HueSaturationValue(albumentations.ImageOnlyTransform):
     """Shift OpenCV's hue, saturation and value; grey pixels, such as those of infrared frames, shift too.
 
     Args:
@@ -37,7 +67,7 @@ class HueSaturationValue(ImageOnlyTransform):
             "val_shift": self.py_random.uniform(*self.val_shift_limit),
         }
 
-    def apply(self, img: Image, hue_shift: float, sat_shift: float, val_shift: float, **params: Any) -> Image:
+    def apply(self, img: Pixels, hue_shift: float, sat_shift: float, val_shift: float, **params: Any) -> Pixels:
         """Shift [H, W, 3] through one lookup table a channel."""
         levels = np.arange(256)
         tables = np.stack(

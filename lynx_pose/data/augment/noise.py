@@ -1,19 +1,27 @@
-"""Noises of the thesis that albumentations 2.0.8 computes differently from the version it used."""
+"""The thesis's noises, with grains of the photograph's pixels.
+
+A crop that is coarser than its photograph samples between grains: of white noise, bilinear sampling leaves (2/3)²
+of the variance on average, so noise that is drawn on such a crop has 2/3 of the amplitude.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import albumentations
 import cv2
 import numpy as np
-from albumentations import ImageOnlyTransform
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from lynx_pose.data.augment.canvas import IMAGE_PIXEL, Canvas, CanvasTransform, Pixels, require_pixel
+
 Range = tuple[float, float]
+Random = np.random.Generator | np.random.RandomState
+Grains = tuple[NDArray[Any], NDArray[Any]]
+BILINEAR = 2 / 3
 
 
-class GaussianNoise(ImageOnlyTransform):
+class GaussianNoise(CanvasTransform):
     """Add Gaussian noise, independent by pixel and channel; the variance is drawn uniformly.
 
     Args:
@@ -27,23 +35,49 @@ class GaussianNoise(ImageOnlyTransform):
         self.var_limit = tuple(var_limit)
         self.mean = mean
 
-    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draw the variance, then the noise [H, W, 3]."""
-        deviation = self.py_random.uniform(*self.var_limit) ** 0.5
-        noise = self.random_generator.standard_normal(params["shape"], dtype=np.float32)
-        return {"noise": noise * np.float32(deviation) + np.float32(self.mean)}
+    def draw(self, canvas: Canvas, whole: Pixels) -> dict[str, Any]:
+        """Draw the standard deviation, and the generator of the noise."""
+        return {"deviation": self.py_random.uniform(*self.var_limit) ** 0.5, "rng": self.new_generator()}
 
-    def apply(self, img: Image, noise: NDArray[np.float32], **params: Any) -> Image:
+    def apply(self, img: Pixels, deviation: float, rng: np.random.Generator, canvas: Canvas, **params: Any) -> Pixels:
         """Add to [H, W, 3]."""
-        return np.clip(img + noise, 0, 255).astype(np.uint8)
+        noise = rng.standard_normal(img.shape, dtype=np.float32)
+        noise *= np.float32(deviation * amplitude(canvas))
+        noise += np.float32(self.mean)
+        noise += img
+        return np.clip(noise, 0, 255, out=noise).astype(np.uint8)
 
 
-class ISONoise(ImageOnlyTransform):
+class MultiplicativeNoise(CanvasTransform):
+    """Multiply each pixel by a number drawn uniformly, the same for its channels.
+
+    Args:
+        multiplier: range of the factor.
+        p: probability.
+    """
+
+    def __init__(self, multiplier: Range, p: float = 0.5):
+        super().__init__(p=p)
+        self.multiplier = tuple(multiplier)
+
+    def draw(self, canvas: Canvas, whole: Pixels) -> dict[str, Any]:
+        """Draw the generator of the factors."""
+        return {"rng": self.new_generator()}
+
+    def apply(self, img: Pixels, rng: np.random.Generator, canvas: Canvas, **params: Any) -> Pixels:
+        """Multiply [H, W, 3]."""
+        low, high = self.multiplier
+        spread = np.float32((high - low) * amplitude(canvas))
+        factor = (rng.random(img.shape[:2], dtype=np.float32) - np.float32(0.5)) * spread + np.float32((low + high) / 2)
+        return np.clip(img * factor[..., None], 0, 255).astype(np.uint8)
+
+
+class ISONoise(CanvasTransform):
     """Grain of a high ISO setting, in hue and lightness (Equations 25 and 26 of the thesis).
 
     Args:
         color_shift: range of c; the hue's noise has a standard deviation of 360 c i degrees.
-        intensity: range of i; the lightness's noise is Poisson with mean 255 i std(L).
+        intensity: range of i; the lightness's noise is Poisson with mean 255 i std(L) of the whole photograph.
         p: probability.
     """
 
@@ -52,27 +86,103 @@ class ISONoise(ImageOnlyTransform):
         self.color_shift = tuple(color_shift)
         self.intensity = tuple(intensity)
 
-    def get_params(self) -> dict[str, Any]:
-        """Draw c, i and the seed of the two noise fields."""
+    def draw(self, canvas: Canvas, whole: Pixels) -> dict[str, Any]:
+        """Draw c, i and the generator of the two noise fields; measure the photograph's lightness."""
         return {
             "color_shift": self.py_random.uniform(*self.color_shift),
             "intensity": self.py_random.uniform(*self.intensity),
-            "rng": np.random.default_rng(self.random_generator.integers(2**63)),
+            "rng": self.new_generator(),
+            "deviation": lightness_deviation(whole),
         }
 
     def apply(
         self,
-        img: Image,
+        img: Pixels,
         color_shift: float,
         intensity: float,
-        rng: np.random.Generator | np.random.RandomState,
+        deviation: float,
+        rng: Random,
+        canvas: Canvas,
         **params: Any,
-    ) -> Image:
+    ) -> Pixels:
         """Add to [H, W, 3]; the lightness's field is drawn first, then the hue's."""
         hls = cv2.cvtColor(img.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_RGB2HLS)
-        deviation = float(cv2.meanStdDev(hls)[1][1, 0])
-        poisson = rng.poisson(deviation * intensity * 255, size=hls.shape[:2])
-        hue = hls[..., 0] + rng.normal(0, color_shift * 360 * intensity, size=hls.shape[:2])
+        grains = _image_grains if canvas.is_native else _sampled_grains
+        poisson, shift = grains(deviation * intensity * 255, color_shift * 360 * intensity, hls.shape[:2], rng)
+        hue = hls[..., 0] + shift
         hls[..., 0] = np.where(hue < 0, hue + 360, np.where(hue > 360, hue - 360, hue))
-        hls[..., 1] += poisson / 255 * (1 - hls[..., 1])
+        hls[..., 1] = hls[..., 1] + poisson / 255 * (1 - hls[..., 1])
         return (cv2.cvtColor(hls, cv2.COLOR_HLS2RGB) * 255).astype(np.uint8)
+
+
+def _image_grains(mean: float, deviation: float, shape: tuple[int, int], rng: Random) -> Grains:
+    """Draw lightness, Poisson with `mean`, and hue, normal with `deviation`, of image pixels [H, W]."""
+    return rng.poisson(mean, size=shape), rng.normal(0, deviation, size=shape)
+
+
+def _sampled_grains(mean: float, deviation: float, shape: tuple[int, int], rng: Any) -> Grains:
+    """Draw what sampling leaves of `_image_grains`; a mean of four Poisson numbers is nearly normal."""
+    lightness, hue = rng.standard_normal((2, *shape), dtype=np.float32)
+    lightness *= np.float32(mean**0.5 * BILINEAR)
+    lightness += np.float32(mean)
+    return np.maximum(lightness, 0, out=lightness), hue * np.float32(deviation * BILINEAR)
+
+
+class Downscale(CanvasTransform):
+    """Shrink and enlarge again, both by nearest neighbours: squares of one colour.
+
+    Args:
+        scale_range: of the factor by which the photograph shrinks.
+        p: probability.
+    """
+
+    def __init__(self, scale_range: Range, p: float = 0.5):
+        super().__init__(p=p)
+        self.scale_range = tuple(scale_range)
+
+    def draw(self, canvas: Canvas, whole: Pixels) -> dict[str, Any]:
+        """Draw the factor."""
+        require_pixel(canvas, IMAGE_PIXEL)
+        return {"scale": self.py_random.uniform(*self.scale_range)}
+
+    def apply(self, img: Pixels, scale: float, canvas: Canvas, **params: Any) -> Pixels:
+        """Coarsen [H, W, 3]; the squares lie where they lie on the whole photograph."""
+        if not canvas.is_native:
+            return img
+        columns, rows = (
+            np.clip(_square_sources(length, scale)[start : start + side] - start, 0, side - 1)
+            for length, start, side in zip(canvas.image_size, canvas.origin, img.shape[1::-1], strict=True)
+        )
+        # One row of each square, whose pixels are moved as one number each, and then its copies.
+        kept, copies = np.unique(rows, return_inverse=True)
+        numbers = cv2.cvtColor(img[kept], cv2.COLOR_RGB2RGBA).view(np.uint32)[..., 0]
+        squares = np.take(numbers, columns, axis=1)[..., None].view(np.uint8)
+        return np.take(cv2.cvtColor(squares, cv2.COLOR_RGBA2RGB), copies, axis=0)
+
+
+def _square_sources(length: int, scale: float) -> NDArray[np.int64]:
+    """Return for each pixel along a side of the photograph the pixel whose colour it takes, as OpenCV resizes."""
+    small = max(round(length * scale), 1)
+    squares = np.floor(np.arange(length) * (1 / (length / small))).clip(max=small - 1)
+    return np.floor(squares * (1 / scale)).clip(max=length - 1).astype(np.int64)
+
+
+class Sharpen(albumentations.Sharpen):
+    """Sharpen by a 3×3 kernel (Equation 28 of the thesis)."""
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Refuse canvases that are coarser than the photograph."""
+        if data.get("canvas"):
+            require_pixel(data["canvas"], IMAGE_PIXEL)
+        return {}
+
+
+def amplitude(canvas: Canvas) -> float:
+    """Return the share of a noise's amplitude that sampling leaves on the canvas."""
+    return 1.0 if canvas.is_native else BILINEAR
+
+
+def lightness_deviation(img: Pixels) -> float:
+    """Return the standard deviation of the HLS lightness, which is in [0, 1]."""
+    scaled = img.astype(np.float32) * np.float32(1 / 255)
+    return float(cv2.meanStdDev(cv2.cvtColor(scaled, cv2.COLOR_RGB2HLS))[1][1, 0])

@@ -8,16 +8,20 @@ from typing import Any
 
 import cv2
 import numpy as np
-from albumentations import ImageOnlyTransform
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from lynx_pose.data.augment.blur import box_blur, spread
+from lynx_pose.data.augment.canvas import Canvas, CanvasTransform, Pixels, require_pixel
+from lynx_pose.data.crop import compose, invert, transform_points
+
 Range = tuple[float, float]
 Point = tuple[int, int]
 Disc = tuple[float, Point, int, tuple[int, int, int]]
+# OpenCV draws circles at fractions of a pixel of this many bits, and those of whole pixels by another algorithm.
+FRACTION_BITS = 4
 
 
-class Rain(ImageOnlyTransform):
+class Rain(CanvasTransform):
     """Short slanted drops over the image, then a blur and a darkening of the whole.
 
     Args:
@@ -51,9 +55,10 @@ class Rain(ImageOnlyTransform):
         self.blur_value = blur_value
         self.brightness_coefficient = brightness_coefficient
 
-    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    def draw(self, canvas: Canvas, whole: Pixels) -> dict[str, Any]:
         """Draw the slant and the upper end of each drop."""
-        height, width = params["shape"][:2]
+        require_pixel(canvas, self.blur_value / 1.8)
+        width, height = canvas.image_size
         slant = int(self.py_random.uniform(*self.slant_limit))
         count = height * width // self.pixels_per_drop
         left, right = (slant, width) if slant < 0 else (0, max(width - slant, 0))
@@ -61,19 +66,57 @@ class Rain(ImageOnlyTransform):
         ys = self.random_generator.integers(0, max(height - self.drop_length, 0) + 1, count)
         return {"slant": slant, "drops": np.column_stack([xs, ys])}
 
-    def apply(self, img: Image, slant: int, drops: NDArray[np.int64], **params: Any) -> Image:
+    def apply(self, img: Pixels, slant: int, drops: NDArray[np.int64], canvas: Canvas, **params: Any) -> Pixels:
         """Draw on [H, W, 3]."""
-        wet = img.copy()
-        color = (self.drop_color,) * 3
-        for x, y in drops.tolist():
-            cv2.line(wet, (x, y), (x + slant, y + self.drop_length), color, self.drop_width)
-        hsv = cv2.cvtColor(cv2.blur(wet, (self.blur_value, self.blur_value)), cv2.COLOR_RGB2HSV)
+        paint = self._paint_lines if canvas.is_native else self._paint_shares
+        hsv = cv2.cvtColor(paint(img, slant, drops, canvas), cv2.COLOR_RGB2HSV)
         darker = (np.arange(256, dtype=np.float32) * np.float32(self.brightness_coefficient)).astype(np.uint8)
         hsv[..., 2] = cv2.LUT(np.ascontiguousarray(hsv[..., 2]), darker)
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)  # type: ignore[return-value]  # cv2 states no dtype
 
+    def _paint_lines(self, img: Pixels, slant: int, drops: NDArray[np.int64], canvas: Canvas) -> Pixels:
+        """Draw each drop as a line of image pixels, then blur."""
+        wet = img.copy()
+        color = (self.drop_color,) * 3
+        for x, y in (drops - canvas.origin).tolist():
+            cv2.line(wet, (x, y), (x + slant, y + self.drop_length), color, self.drop_width)
+        return cv2.blur(wet, (self.blur_value, self.blur_value))  # type: ignore[return-value]  # cv2 states no dtype
 
-class Fog(ImageOnlyTransform):
+    def _paint_shares(self, img: Pixels, slant: int, drops: NDArray[np.int64], canvas: Canvas) -> Pixels:
+        """Blur, and blend with the drops' colour by the share of drops in each pixel's surroundings."""
+        blurred = box_blur(img, self.blur_value / canvas.pixel)
+        share = self._drop_share(slant, drops, canvas, img.shape[:2])[..., None]
+        return cv2.convertScaleAbs(blurred + share * (np.float32(self.drop_color) - blurred))  # type: ignore[return-value]  # cv2 states no dtype
+
+    def _drop_share(
+        self, slant: int, drops: NDArray[np.int64], canvas: Canvas, shape: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """Return for each canvas pixel [H, W] the share of drops in the square that the blur averages over."""
+        cell = self.blur_value / 3
+        corners = np.array([[0, 0], [shape[1], 0], [0, shape[0]], [shape[1], shape[0]]])
+        seen = transform_points(corners, invert(canvas.matrix)) / cell
+        start = np.floor(seen.min(axis=0)).astype(np.int64) - self.drop_length
+        columns, rows = (np.ceil(seen.max(axis=0)).astype(np.int64) + self.drop_length - start).tolist()
+        cells = np.rint(drops / cell).astype(np.int64) - start
+        inside = ((cells >= 0) & (cells < (columns, rows))).all(axis=1)
+        tops = np.bincount(cells[inside] @ (1, columns), minlength=rows * columns).reshape(rows, columns)
+        drop, anchor = spread(-self._drop_pixels(slant) / cell)
+        wet = cv2.filter2D(tops.astype(np.float32), -1, drop, anchor=anchor, borderType=cv2.BORDER_CONSTANT)
+        share = cv2.blur(wet, (3, 3)) / np.float32(cell**2)
+        to_image = np.column_stack([np.eye(2) * cell, start * cell])
+        sampled = cv2.warpAffine(share, compose(canvas.matrix, to_image), shape[::-1], flags=cv2.INTER_LINEAR)
+        return np.minimum(sampled, 1)
+
+    def _drop_pixels(self, slant: int) -> NDArray[np.int64]:
+        """Return the pixels [N, 2] of a drop, relative to its upper end."""
+        mask = np.zeros((self.drop_length + 1 + 2 * self.drop_width, abs(slant) + 1 + 2 * self.drop_width), np.uint8)
+        start = (max(-slant, 0) + self.drop_width, self.drop_width)
+        cv2.line(mask, start, (start[0] + slant, start[1] + self.drop_length), 1, self.drop_width)
+        ys, xs = np.nonzero(mask)
+        return np.column_stack([xs, ys]) - start
+
+
+class Fog(CanvasTransform):
     """Translucent white discs, denser around the centre, then a blur.
 
     Args:
@@ -87,9 +130,9 @@ class Fog(ImageOnlyTransform):
         self.fog_coef = tuple(fog_coef)
         self.alpha_coef = alpha_coef
 
-    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    def draw(self, canvas: Canvas, whole: Pixels) -> dict[str, Any]:
         """Draw k_f and the discs' upper left corners, in rings that shrink towards the centre."""
-        height, width = params["shape"][:2]
+        width, height = canvas.image_size
         fog_coef = self.py_random.uniform(*self.fog_coef)
         disc_width = max(1, int(width // 3 * fog_coef))
         corners = []
@@ -100,14 +143,13 @@ class Fog(ImageOnlyTransform):
             corners.append(np.column_stack([xs, ys]))
         return {"fog_coef": fog_coef, "corners": np.concatenate(corners or [np.empty((0, 2), np.int64)])}
 
-    def apply(self, img: Image, fog_coef: float, corners: NDArray[np.int64], **params: Any) -> Image:
+    def apply(self, img: Pixels, fog_coef: float, corners: NDArray[np.int64], canvas: Canvas, **params: Any) -> Pixels:
         """Cover [H, W, 3]. A disc does the same to each pixel, so only their number over it matters."""
-        height, width = img.shape[:2]
-        disc_width = max(int(width // 3 * fog_coef), 10)
-        counts = _count_discs(corners + disc_width // 2, disc_width // 2, (height, width))
+        disc_width = max(int(canvas.image_size[0] // 3 * fog_coef), 10)
+        centers = np.rint(canvas.points(corners + disc_width // 2)).astype(np.int64)
+        counts = _count_discs(centers, disc_width // 2 / canvas.pixel, img.shape[:2])
         tables = _repeated_blend(self.alpha_coef * fog_coef, int(counts.max(initial=0)))
-        side = max(disc_width // 10, 1)
-        return cv2.blur(tables[counts[..., None], img], (side, side))  # type: ignore[return-value]  # cv2 states no dtype
+        return box_blur(tables[counts[..., None], img], max(disc_width // 10, 1) / canvas.pixel)
 
 
 def _rings(width: int, height: int, disc_width: int) -> Iterator[Point]:
@@ -119,21 +161,23 @@ def _rings(width: int, height: int, disc_width: int) -> Iterator[Point]:
         margin_y -= 3 * disc_width * height // (width + height)
 
 
-def _count_discs(centers: NDArray[np.int64], radius: int, shape: tuple[int, int]) -> NDArray[np.uint16]:
+def _count_discs(centers: NDArray[np.int64], radius: float, shape: tuple[int, int]) -> NDArray[np.uint16]:
     """Count for each pixel of an image the discs that cover it."""
-    side = 2 * radius + 1
+    reach = math.ceil(radius)
+    side = 2 * reach + 1
     disc = np.zeros((side, side), dtype=np.uint8)
-    cv2.circle(disc, (radius, radius), radius, color=1, thickness=-1)
+    bits = 0 if radius == reach else FRACTION_BITS
+    cv2.circle(disc, (reach << bits, reach << bits), round(radius * (1 << bits)), 1, -1, shift=bits)
     height, width = shape
     padded = np.zeros((height + 2 * side, width + 2 * side), dtype=np.uint16)
     for x, y in centers.tolist():
-        left, top = x - radius + side, y - radius + side
+        left, top = x - reach + side, y - reach + side
         if 0 <= left <= width + side and 0 <= top <= height + side:
             padded[top : top + side, left : left + side] += disc
     return padded[side : side + height, side : side + width]
 
 
-def _repeated_blend(alpha: float, most: int) -> Image:
+def _repeated_blend(alpha: float, most: int) -> Pixels:
     """Tabulate [n, level]: `level` after n blends with white of opacity `alpha`, each rounded to a level."""
     tables = np.empty((most + 1, 1, 256), dtype=np.uint8)
     tables[0, 0] = np.arange(256)
@@ -143,7 +187,7 @@ def _repeated_blend(alpha: float, most: int) -> Image:
     return tables[:, 0]
 
 
-class SunFlare(ImageOnlyTransform):
+class SunFlare(CanvasTransform):
     """Translucent discs along a line through the sun, and a bright core.
 
     Args:
@@ -174,9 +218,9 @@ class SunFlare(ImageOnlyTransform):
         self.src_radius = src_radius
         self.src_color = tuple(src_color)
 
-    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    def draw(self, canvas: Canvas, whole: Pixels) -> dict[str, Any]:
         """Draw the sun's place, the line's angle and the discs on it."""
-        height, width = params["shape"][:2]
+        width, height = canvas.image_size
         draw = self.py_random
         left, top, right, bottom = self.flare_roi
         angle = 2 * math.pi * draw.uniform(0, 1)
@@ -191,17 +235,24 @@ class SunFlare(ImageOnlyTransform):
             discs.append((draw.uniform(*self.alpha), center, radius, color))
         return {"sun": (x, y), "discs": discs}
 
-    def apply(self, img: Image, sun: Point, discs: list[Disc], **params: Any) -> Image:
+    def apply(self, img: Pixels, sun: Point, discs: list[Disc], canvas: Canvas, **params: Any) -> Pixels:
         """Draw on [H, W, 3]; each disc is blended over an overlay that keeps the discs before it."""
         overlay, output = img.copy(), img.copy()
         for alpha, center, radius, color in discs:
-            cv2.circle(overlay, center, radius, color, -1)
+            _fill_circle(overlay, center, radius, color, canvas)
             cv2.addWeighted(overlay, alpha, output, 1 - alpha, 0, output)
         overlay = output.copy()
         steps = self.src_radius // 10
         radii = np.linspace(1, self.src_radius, steps)
         alphas = np.linspace(1, 0, steps) ** 3
         for radius, alpha in zip(radii, alphas, strict=True):
-            cv2.circle(overlay, sun, int(radius), self.src_color, -1)
+            _fill_circle(overlay, sun, int(radius), self.src_color, canvas)
             cv2.addWeighted(overlay, alpha, output, 1 - alpha, 0, output)
         return output
+
+
+def _fill_circle(img: Pixels, center: Point, radius: int, color: tuple[int, ...], canvas: Canvas) -> None:
+    """Fill a circle that is given in image pixels."""
+    bits = 0 if canvas.is_native else FRACTION_BITS
+    x, y = np.rint(canvas.points(np.array(center, dtype=np.float64)) * (1 << bits)).astype(int).tolist()
+    cv2.circle(img, (x, y), round(radius / canvas.pixel * (1 << bits)), color, -1, shift=bits)
