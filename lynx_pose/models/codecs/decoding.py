@@ -6,6 +6,7 @@ Each is called with heatmaps [B, K, h, w] and returns positions [B, K, 2] in cel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,13 +68,12 @@ class Taylor:
     def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         """Decode."""
         cells, scores = maximum(heatmaps)
-        logs = gaussian_blur(heatmaps, self.blur_kernel).clamp(min=1e-10).log()
+        logs = smooth_logs(heatmaps, cells, self.blur_kernel, reach=2, floor=1e-10)
         height, width = heatmaps.shape[-2:]
         x, y = cells.unbind(dim=-1)
         # The fit reaches two cells far, and the reference implementation leaves one more out.
         room = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
-        offset = wide_newton_step(logs, cells.clamp(min=0).long())
-        return torch.where(room[..., None], cells - offset, cells), scores
+        return torch.where(room[..., None], cells - wide_newton_step(logs).to(cells.dtype), cells), scores
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class UdpTaylor:
     def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         """Decode."""
         cells, scores = maximum(heatmaps)
-        logs = gaussian_blur(heatmaps, self.blur_kernel).clamp(1e-3, 50.0).log()
-        refined = cells - narrow_newton_step(logs, cells.clamp(min=0).long())
+        logs = smooth_logs(heatmaps, cells, self.blur_kernel, reach=1, floor=1e-3, ceiling=50.0)
+        refined = cells - narrow_newton_step(logs).to(cells.dtype)
         return torch.where(scores[..., None] > 0, refined, cells), scores
 
 
@@ -143,8 +143,10 @@ def maximum(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         cells [B, K, 2] as x, y, which are −1 where no cell is positive, and values [B, K], there 0.
     """
-    values, positions = heatmaps.flatten(2).max(dim=-1)
-    cells = _as_cells(positions, heatmaps)
+    # The row first, then the place in it: maxima without their places are found several times as fast.
+    values, y = heatmaps.amax(dim=-1).max(dim=-1)
+    x = heatmaps.gather(2, y[..., None, None].expand(-1, -1, 1, heatmaps.shape[-1]))[:, :, 0].argmax(dim=-1)
+    cells = torch.stack([x, y], dim=-1).to(heatmaps.dtype)
     positive = values > 0
     return torch.where(positive[..., None], cells, -1.0), torch.where(positive, values, 0.0)
 
@@ -176,52 +178,87 @@ def neighbour_difference(heatmaps: Tensor, cells: Tensor) -> Tensor:
     return torch.stack([difference_x, difference_y], dim=-1)
 
 
-def gaussian_blur(heatmaps: Tensor, kernel: int) -> Tensor:
-    """Smooth [B, K, h, w] with OpenCV's Gaussian of an odd size in cells; each heatmap keeps its maximum."""
+def smooth_logs(
+    heatmaps: Tensor, cells: Tensor, kernel: int, reach: int, floor: float, ceiling: float = float("inf")
+) -> Tensor:
+    """Return the logarithms of smoothed heatmaps around their maxima.
+
+    The reference implementations smooth whole heatmaps with OpenCV's Gaussian, scale each so that it keeps its
+    maximum, clamp and take logarithms. Only the cells that are asked for are computed here.
+
+    Args:
+        heatmaps: [B, K, h, w].
+        cells: [B, K, 2] the maxima, x before y; negative ones count as 0.
+        kernel: odd side in cells of the Gaussian.
+        reach: cells on each side of the maximum.
+        floor: least value before the logarithm.
+        ceiling: greatest value before the logarithm.
+
+    Returns:
+        [B, K, 2 reach + 1, 2 reach + 1] float64; beyond the border it repeats.
+    """
+    height, width = heatmaps.shape[-2:]
+    offsets = torch.arange(-reach, reach + 1, device=heatmaps.device)
+    x, y = cells.clamp(min=0).long().unbind(dim=-1)
+    rows = smoothing_matrix(height, kernel, heatmaps)[(y[..., None] + offsets).clamp(0, height - 1)]
+    columns = smoothing_matrix(width, kernel, heatmaps)[(x[..., None] + offsets).clamp(0, width - 1)]
+    window = rows @ heatmaps @ columns.transpose(-1, -2)
+    # Double precision, because second differences of a flat, noisy top cancel.
+    return (window * _scale(heatmaps, window, kernel, floor, ceiling)).clamp(floor, ceiling).double().log()
+
+
+def _scale(heatmaps: Tensor, window: Tensor, kernel: int, floor: float, ceiling: float) -> Tensor:
+    """Return the factors [B, K, 1, 1] by which smoothed heatmaps keep their maxima, or 1 where they do not matter.
+
+    A factor shifts the logarithms, and their differences do not see it unless clamping does. It is 1 or more,
+    and scaled values stay below the heatmap's maximum, so most heatmaps need not be smoothed as a whole.
+    """
+    maxima = heatmaps.amax(dim=(-2, -1), keepdim=True)
+    matters = ((window.amin(dim=(-2, -1), keepdim=True) < floor) | (maxima > ceiling))[..., 0, 0]
+    scale = torch.ones_like(maxima)
+    if matters.any():
+        height, width = heatmaps.shape[-2:]
+        chosen = heatmaps[matters]
+        smooth = smoothing_matrix(height, kernel, chosen) @ chosen @ smoothing_matrix(width, kernel, chosen)
+        after = smooth.amax(dim=(-2, -1), keepdim=True).clamp(min=torch.finfo(smooth.dtype).tiny)
+        scale[matters] = maxima[matters] / after
+    return scale
+
+
+def smoothing_matrix(length: int, kernel: int, like: Tensor) -> Tensor:
+    """Return the matrix [length, length] that smooths a line of cells by OpenCV's Gaussian of an odd size."""
     sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
-    offsets = torch.arange(kernel, device=heatmaps.device, dtype=heatmaps.dtype) - kernel // 2
-    weights = torch.exp(-(offsets**2) / (2 * sigma**2))
-    weights = weights / weights.sum()
-    maps = heatmaps.flatten(0, 1)[:, None]
-    maps = functional.conv2d(maps, weights[None, None, :, None], padding=(kernel // 2, 0))
-    maps = functional.conv2d(maps, weights[None, None, None, :], padding=(0, kernel // 2))
-    blurred = maps[:, 0].view_as(heatmaps)
-    before, after = heatmaps.amax(dim=(-2, -1), keepdim=True), blurred.amax(dim=(-2, -1), keepdim=True)
-    return blurred * before / after.clamp(min=torch.finfo(blurred.dtype).tiny)
+    positions = torch.arange(length, device=like.device, dtype=like.dtype)
+    distance = positions[:, None] - positions
+    taps = torch.arange(kernel, device=like.device, dtype=like.dtype) - kernel // 2
+    weights = torch.exp(-(distance**2) / (2 * sigma**2)) * (distance.abs() <= kernel // 2)
+    return weights / torch.exp(-(taps**2) / (2 * sigma**2)).sum()
 
 
-class _Around:
-    """Reads log-heatmaps [B, K, h, w] at offsets from integer cells [B, K, 2]; beyond the border it repeats."""
-
-    def __init__(self, logs: Tensor, cells: Tensor):
-        # Second differences of a flat, noisy top cancel: double precision keeps their quotient meaningful.
-        padded = functional.pad(logs, (2, 2, 2, 2), mode="replicate").double()
-        self.width = padded.shape[-1]
-        self.flat = padded.flatten(2)
-        self.center = (cells[..., 1] + 2) * self.width + cells[..., 0] + 2
-
-    def __call__(self, dx: int, dy: int) -> Tensor:
-        return self.flat.gather(2, (self.center + dy * self.width + dx)[..., None])[..., 0]
-
-
-def wide_newton_step(logs: Tensor, cells: Tensor) -> Tensor:
-    """Return [B, K, 2]: Hessian⁻¹ × gradient at integer cells [B, K, 2], from differences over two cells."""
-    at = _Around(logs, cells)
+def wide_newton_step(logs: Tensor) -> Tensor:
+    """Return [B, K, 2]: Hessian⁻¹ × gradient at the centre of [B, K, 5, 5], from differences over two cells."""
+    at = _around(logs)
     gradient = ((at(1, 0) - at(-1, 0)) / 2, (at(0, 1) - at(0, -1)) / 2)
     dxx, dyy = (at(2, 0) - 2 * at(0, 0) + at(-2, 0)) / 4, (at(0, 2) - 2 * at(0, 0) + at(0, -2)) / 4
     dxy = (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)) / 4
-    return _solve(gradient, dxx, dyy, dxy).to(logs.dtype)
+    return _solve(gradient, dxx, dyy, dxy)
 
 
-def narrow_newton_step(logs: Tensor, cells: Tensor) -> Tensor:
-    """Return [B, K, 2]: Hessian⁻¹ × gradient at integer cells [B, K, 2], from differences over one cell."""
-    at = _Around(logs, cells)
+def narrow_newton_step(logs: Tensor) -> Tensor:
+    """Return [B, K, 2]: Hessian⁻¹ × gradient at the centre of [B, K, 3, 3], from differences over one cell."""
+    at = _around(logs)
     gradient = ((at(1, 0) - at(-1, 0)) / 2, (at(0, 1) - at(0, -1)) / 2)
     epsilon = torch.finfo(torch.float32).eps
     dxx = at(1, 0) - 2 * at(0, 0) + at(-1, 0) + epsilon
     dyy = at(0, 1) - 2 * at(0, 0) + at(0, -1) + epsilon
     dxy = (at(1, 1) - at(1, 0) - at(0, 1) + 2 * at(0, 0) - at(-1, 0) - at(0, -1) + at(-1, -1)) / 2
-    return _solve(gradient, dxx, dyy, dxy).to(logs.dtype)
+    return _solve(gradient, dxx, dyy, dxy)
+
+
+def _around(window: Tensor) -> Callable[[int, int], Tensor]:
+    """Return a function of an offset (dx, dy) from the centre of windows [B, K, n, n]."""
+    center = window.shape[-1] // 2
+    return lambda dx, dy: window[..., center + dy, center + dx]
 
 
 def _solve(gradient: tuple[Tensor, Tensor], dxx: Tensor, dyy: Tensor, dxy: Tensor) -> Tensor:
