@@ -91,7 +91,7 @@ def _build(cfg: DictConfig, folder: RunFolder) -> tuple[PoseTask, PoseDataModule
     write_json(folder.split, datamodule.split_ids)
     make(cfg.init)(net, annotations.skeleton)
     if cfg.compile:
-        net.compile()
+        net.compile(mode=cfg.compile)
     return build_task(cfg, net, datamodule), datamodule
 
 
@@ -157,15 +157,31 @@ def _recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iter
         summary["status"] = "interrupted"
         raise SystemExit(1) from None
     except BaseException as error:
+        error = memory_advice(error, cfg)
         summary["status"] = "failed"
         summary["error"] = plain_message(error)
         if hydra_cfg.mode == RunMode.MULTIRUN:
             # Hydra reports the first failure only, and not before the sweep's end.
             log.error("%s failed: %s", cfg.name, summary["error"])
-        raise
+        raise error
     finally:
         summary["seconds"] = round(time.monotonic() - start, 1)
         write_json(folder.summary, summary)
+
+
+def memory_advice(error: BaseException, cfg: DictConfig) -> BaseException:
+    """Turn a GPU's lack of memory into a message that says what to change; return other errors as they are."""
+    if not isinstance(error, torch.OutOfMemoryError):
+        return error
+    size = cfg.loader.batch_size
+    advice = InputError(
+        f"the GPU has too little memory for loader.batch_size={size} with model={cfg.model.name} in "
+        f"trainer.precision={cfg.trainer.precision}. loader.batch_size={max(1, size // 2)} "
+        "+trainer.accumulate_grad_batches=2 trains with the same number of images a step; "
+        "trainer.precision=bf16-mixed takes about half the memory"
+    )
+    advice.__cause__ = error
+    return advice
 
 
 def _trainer(cfg: DictConfig, folder: RunFolder, record: RunRecord, logger: WandbLogger | None) -> pl.Trainer:
@@ -177,7 +193,7 @@ def _trainer(cfg: DictConfig, folder: RunFolder, record: RunRecord, logger: Wand
             PoseImages(cfg.logger.images_every_n_epochs, cfg.logger.images),
         ]
     if cfg.trainer.enable_progress_bar:
-        callbacks.append(RunProgress())
+        callbacks.append(RunProgress(record))
     trainer: pl.Trainer = make(
         cfg.trainer,
         callbacks=[*callbacks, *_checkpoints(folder)],
@@ -255,6 +271,7 @@ def _result(trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
         "epochs": sum(row["step"] != 0 for row in record.rows),
         "best": best,
         "images_per_second": round(record.train_images / max(record.train_seconds, 1e-9), 1),
+        "data_wait_share": round(record.wait_share, 3),
         "precision": str(trainer.precision),
         "device": str(trainer.strategy.root_device),
         "processes": trainer.world_size,

@@ -1,4 +1,4 @@
-"""The progress bar: rate, loss, AP, and the time left for the whole run."""
+"""The progress bar: rate, loss, AP, how long training waits for data, and the time left for the whole run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 
+from lynx_pose.callbacks.run_record import RunRecord
+
 
 class RunProgress(TQDMProgressBar):
-    """Lightning's bar, with the run's remaining time beside the epoch's."""
+    """Lightning's bar, with the run's remaining time beside the epoch's.
+
+    Args:
+        record: of the run, which knows how long training has waited for data.
+    """
+
+    def __init__(self, record: RunRecord):
+        super().__init__()
+        self.record = record
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -20,11 +30,12 @@ class RunProgress(TQDMProgressBar):
         self._start_epoch = trainer.current_epoch
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """Return loss and AP as logged, and `left` once one epoch has passed."""
+        """Return loss and AP as logged, and once one epoch has passed the share of `wait` and the time `left`."""
         metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         done = trainer.current_epoch - self._start_epoch
         if done > 0 and trainer.max_epochs and trainer.max_epochs > 0:
             per_epoch = (time.monotonic() - self._start_time) / done
+            metrics["wait"] = f"{self.record.wait_share:.0%}"
             metrics["left"] = str(timedelta(seconds=round(per_epoch * (trainer.max_epochs - trainer.current_epoch))))
         return metrics

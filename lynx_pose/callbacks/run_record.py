@@ -34,13 +34,19 @@ class RunRecord(pl.Callback):
         self.best: Row | None = None
         self.train_seconds = 0.0
         self.train_images = 0
+        self.wait_seconds = 0.0
+        self._waiting_since = 0.0
         self._started = 0.0
         self._validated = False
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._started = self._waiting_since = time.monotonic()
+        self._validated = False
+
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
-        """Start the clock with the epoch's first batch."""
-        if index == 0:
-            self._started, self._validated = time.monotonic(), False
+        """Note how long the batch was waited for."""
+        self.wait_seconds += time.monotonic() - self._waiting_since
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, index: int
@@ -49,6 +55,15 @@ class RunRecord(pl.Callback):
         self.train_images += len(batch.image) * trainer.world_size
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self.train_seconds += time.monotonic() - self._started
+        self._waiting_since = time.monotonic()
+
+    @property
+    def wait_share(self) -> float:
+        """Share of the training time before the first step and between steps, which waits for data.
+
+        A GPU may still be busy with the step before, so it waits for less than that.
+        """
+        return self.wait_seconds / max(self.train_seconds, 1e-9)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Note that this epoch has figures of its own."""
@@ -103,9 +118,11 @@ class RunRecord(pl.Callback):
             "best": self.best,
             "seconds": self.train_seconds,
             "images": self.train_images,
+            "wait_seconds": self.wait_seconds,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where the checkpoint was written."""
         self.rows, self.best = state["rows"], state["best"]
         self.train_seconds, self.train_images = state["seconds"], state["images"]
+        self.wait_seconds = state["wait_seconds"]
