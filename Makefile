@@ -1,10 +1,11 @@
 # make sweep: a small sweep on drawn photographs, from nothing to a report.
 # make test: linting, types and tests.
+# make bench: speed, beside MMPose's where it is installed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep test install clean
+.PHONY: sweep test bench install clean
 
 install: $(VENV)/installed
 
@@ -26,6 +27,14 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# PEER=<python of an environment with MMPose 1.3.2> measures it beside us; DATA=<raw Lynx-Pose folder> takes real photographs.
+bench: install
+	$(BIN)/python benchmarks/data_path.py $(if $(PEER),--peer-python $(PEER)) $(if $(DATA),--data $(DATA))
+	for name in decoding training_step coco_figures validation_epoch start; do \
+		$(BIN)/python benchmarks/$$name.py $(if $(PEER),--peer-python $(PEER)) || exit 1; \
+	done
+	$(BIN)/python benchmarks/table.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

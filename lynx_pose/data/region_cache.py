@@ -17,10 +17,12 @@ import hashlib
 import logging
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -32,6 +34,7 @@ from lynx_pose.data.image import read_checked
 from lynx_pose.data.photograph import THUMBNAIL_SIDE, Bounds, Cut, Photograph, Pixels, small_copy
 from lynx_pose.data.records import PoseRecord
 
+Key = tuple[Path, str]
 log = logging.getLogger(__name__)
 # Names the folder: files of another layout are never read.
 LAYOUT = "regions-1"
@@ -94,31 +97,34 @@ class RegionCache:
     def __init__(self, folder: str | Path, limit_gb: float):
         self.folder = Path(folder).expanduser() / LAYOUT
         self.limit = int(limit_gb * 1e9)
-        self._files: dict[str, tuple[Path, Path]] = {}
-        self._opened: dict[str, tuple[Cut, Pixels]] = {}
+        self._files: dict[Key, tuple[Path, Path]] = {}
+        self._opened: dict[Key, tuple[Cut, Pixels]] = {}
 
     def __call__(self, record: PoseRecord) -> Photograph:
         """Open a record's photograph."""
-        if record.id not in self._opened:
-            if record.id not in self._files:
+        key = _key(record)
+        if key not in self._opened:
+            if key not in self._files:
                 return Photograph(record)
             try:
-                region, thumbnail = self._files[record.id]
-                self._opened[record.id] = (_read_cut(region, record), _map(thumbnail))
+                region, thumbnail = self._files[key]
+                self._opened[key] = (_read_cut(region, record), _map(thumbnail))
             except (OSError, ValueError, RuntimeError) as error:
                 log.warning("%s: cannot be read any more (%s); decoding photographs instead", self.folder, error)
-                del self._files[record.id]
+                del self._files[key]
                 return Photograph(record)
-        return CachedPhotograph(record, *self._opened[record.id])
+        return CachedPhotograph(record, *self._opened[key])
 
     def prepare(self, records: Sequence[PoseRecord]) -> None:
         """Write what is missing, with a progress bar. What cannot be written is said and left out, never fatal."""
-        files = dict(zip((record.id for record in records), self._names(records), strict=True))
-        missing = [record for record in records if not all(map(_is_whole, files[record.id]))]
-        for region, thumbnail in files.values():
-            _touch(region)
-            _touch(thumbnail)
-        self._files |= {record.id: files[record.id] for record in records if record not in missing}
+        # The sides of a shared split hold the same records.
+        records = list({_key(record): record for record in records}.values())
+        files = dict(zip(map(_key, records), self._names(records), strict=True))
+        whole = {key: paths for key, paths in files.items() if all(map(_is_whole, paths))}
+        for path in chain.from_iterable(whole.values()):
+            _touch(path)
+        self._files |= whole
+        missing = [record for record in records if _key(record) not in whole]
         if missing:
             self._write_all(missing, files)
 
@@ -132,19 +138,19 @@ class RegionCache:
             name = f"{content}-{part.left}-{part.top}-{part.right}-{part.bottom}.npy"
             yield self.folder / name, self.folder / f"{content}-small.npy"
 
-    def _write_all(self, missing: list[PoseRecord], files: dict[str, tuple[Path, Path]]) -> None:
+    def _write_all(self, missing: list[PoseRecord], files: dict[Key, tuple[Path, Path]]) -> None:
         """Write in random order, so that processes which do it at once share the work."""
         random.Random().shuffle(missing)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             room = self._make_room(missing, {path for pair in files.values() for path in pair})
             with ThreadPoolExecutor() as pool:
-                written = pool.map(lambda record: _write(record, *files[record.id]), room)
+                written = pool.map(lambda record: _write(record, *files[_key(record)]), room)
                 for _, record in zip(track(written, "decoding photographs", total=len(room)), room, strict=True):
-                    self._files[record.id] = files[record.id]
+                    self._files[_key(record)] = files[_key(record)]
         except OSError as error:
             log.warning("%s: cannot be written (%s)", self.folder, error.strerror or error)
-        left = sum(record.id not in self._files for record in missing)
+        left = sum(_key(record) not in self._files for record in missing)
         if left:
             log.warning("%d of the animals are not in the cache; their photographs are decoded at each use", left)
 
@@ -165,6 +171,11 @@ class RegionCache:
                 "%s: has reached its limit; data.cache_gb=%d would hold all", self.folder, (used + needed[-1]) / 1e9 + 1
             )
         return list(missing[:fitting])
+
+
+def _key(record: PoseRecord) -> Key:
+    """Name a record, also beside those of other datasets."""
+    return record.image_path, record.id
 
 
 def _entries(folder: Path) -> list[tuple[Path, os.stat_result]]:
@@ -241,7 +252,7 @@ def smallest_like(pixels: Pixels) -> Pixels:
 
 def _save(path: Path, pixels: Pixels) -> None:
     """Write a file in one step: it is there whole, or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         with draft.open("wb") as stream:
             np.save(stream, np.ascontiguousarray(pixels))

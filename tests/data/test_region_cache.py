@@ -249,6 +249,15 @@ def _build(records, folder):
     assert all(isinstance(cache(record), CachedPhotograph) for record in records)
 
 
+def test_animals_of_one_photograph_and_both_sides_of_a_shared_split(tmp_path, caplog):
+    records = _dataset(tmp_path / "data", 1, (640, 480))
+    x, y, width, height = records[0].box
+    pack = [replace(records[0], id=str(n), box=np.array([x + n, y + n, width / 2, height / 2])) for n in range(24)]
+    cache = _cache(tmp_path / "cache", [*pack, *pack])
+    assert caplog.text == ""
+    assert all(isinstance(cache(record), CachedPhotograph) for record in pack)
+
+
 def test_a_bad_photograph_is_named(small_lynx, tmp_path):
     records = lynx_pose.read(str(small_lynx)).records
     records[2].image_path.write_bytes(b"not an image")

@@ -1,0 +1,146 @@
+"""Training samples a second and core: photographs in, batches of crops out.
+
+The peer is MMPose's training pipeline with the same augmentation, on the whole photograph as the thesis had it. Its
+samples carry float images and heatmaps, ours bytes and coordinates; the line «and targets» makes those of ours, too.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from measure import Figure, arguments, in_turn, rate, report, started_peer
+
+from lynx_pose.building import build_augmentation, build_net
+from lynx_pose.command import CONF
+from lynx_pose.data.crop import classic_matrix, warp
+from lynx_pose.data.dataset import CropDataset, PoseBatch
+from lynx_pose.data.photograph import Photograph
+from lynx_pose.data.readers import lynx_pose
+from lynx_pose.data.records import Annotations
+from lynx_pose.data.region_cache import RegionCache, region_bounds
+from lynx_pose.data.synthetic.dataset import read as read_drawn
+
+SIZE = (256, 256)
+BATCH = 32
+GROUPS = ("geometric", "color", "blur", "noise", "weather")
+
+
+class Loader:
+    """Batches of one dataset and augmentation, of ever new epochs."""
+
+    def __init__(self, annotations: Annotations, cache: RegionCache, aug: str, *overrides: str):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose("train", overrides=["model=tiny", f"aug={aug}", *overrides])
+        augmentation, self.net = build_augmentation(cfg), build_net(cfg, len(annotations.skeleton))
+        records = annotations.records
+        self.dataset = CropDataset(records, annotations.skeleton, SIZE, classic_matrix, augmentation, 0, cache)
+        self.drawn = 0
+
+    def batch(self) -> PoseBatch:
+        """Return the next batch."""
+        keys = [divmod(self.drawn + number, len(self.dataset)) for number in range(BATCH)]
+        self.drawn += BATCH
+        return self.dataset.__getitems__(keys)
+
+    def step(self) -> int:
+        """Make a batch."""
+        return len(self.batch().image)
+
+    def step_with_targets(self) -> int:
+        """Make a batch, its float images and its heatmaps."""
+        batch = self.batch()
+        self.net.normalised(batch.image)
+        self.net.pose_head.codec.encode(batch.keypoints, batch.visible.float())
+        return len(batch.image)
+
+
+def enlarged(annotations: Annotations, folder: Path, megapixels: float) -> Annotations:
+    """Write the photographs again, as a camera with more pixels would have."""
+    content = json.loads(annotations.files[0].read_text())
+    factors = {}
+    for record in annotations.records:
+        factor = (megapixels * 1e6 / np.prod(record.image_size)) ** 0.5
+        big = cv2.resize(Photograph(record).whole, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+        path = folder / record.image_path.name
+        cv2.imwrite(str(path), big[..., ::-1])
+        factors[record.image_path.stem] = (big.shape[1::-1], factor)
+    for image in content["images"]:
+        image["width"], image["height"] = factors[image["id"].rsplit("/", 1)[-1]][0]
+        image["id"] = image["id"].rsplit("/", 1)[-1]
+    for annotation in content["annotations"]:
+        annotation["image_id"] = annotation["image_id"].rsplit("/", 1)[-1]
+        factor = factors[annotation["image_id"]][1]
+        annotation["bbox"] = [factor * value for value in annotation["bbox"]]
+        points = annotation["keypoints"].items()
+        annotation["keypoints"] = {name: point and [factor * value for value in point] for name, point in points}
+    (folder / "metadata_cleaned.json").write_text(json.dumps(content))
+    return lynx_pose.read(str(folder), on_error="skip")
+
+
+def peer_records(annotations: Annotations) -> str:
+    """Describe the records to the peer."""
+    records = [
+        {
+            "path": str(record.image_path.resolve()),
+            "box": record.box.tolist(),
+            "keypoints": record.keypoints.tolist(),
+            "visible": record.visible.tolist(),
+        }
+        for record in annotations.records
+    ]
+    return json.dumps({"records": records, "flip": annotations.skeleton.flip_indices})
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = arguments(__doc__)
+    parser.add_argument("--data", help="a folder in the raw Lynx-Pose format; default: 64 drawn photographs")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        annotations = lynx_pose.read(options.data) if options.data else read_drawn(folder, 64, 0)
+        cache = RegionCache(Path(folder, "cache"), 20)
+        cache.prepare(annotations.records)
+        description = Path(folder, "records.json")
+        description.write_text(peer_records(annotations))
+        figures = []
+        with started_peer(options.peer_python, "mmpose_data_path.py", str(description)) as peer:
+            for aug in GROUPS:
+                loader = Loader(annotations, cache, aug)
+                loader.step()
+                ours, theirs = in_turn(lambda: rate(loader.step), lambda: peer.rate(aug), options.rounds)  # noqa: B023  # called at once
+                limit, name = _limit(annotations, cache) if aug == "geometric" else (None, "")
+                figures.append(Figure(f"aug={aug}", ours, "images/s", theirs, "MMPose", limit, name))
+        plain = Loader(annotations, cache, "geometric")
+        figures.append(Figure("aug=geometric, and targets", rate(plain.step_with_targets)))
+        figures.append(
+            Figure("aug=color aug.stage=image", rate(Loader(annotations, cache, "color", "aug.stage=image").step))
+        )
+        if options.data:
+            big = enlarged(annotations, Path(folder), 20)
+            cache.prepare(big.records)
+            figures += [Figure(f"aug={aug}, 20 megapixels", rate(Loader(big, cache, aug).step)) for aug in GROUPS[:2]]
+    report("data path", figures)
+
+
+def _limit(annotations: Annotations, cache: RegionCache) -> tuple[float, str]:
+    """Sample the same crop of each animal over and over: what sampling alone takes."""
+    cuts = [cache(record).around(region_bounds(record)).pixels for record in annotations.records]
+    matrices = [np.array([[256 / cut.shape[1], 0, 0], [0, 256 / cut.shape[0], 0]]) for cut in cuts]
+
+    def work() -> int:
+        for cut, matrix in zip(cuts, matrices, strict=True):
+            warp(cut, matrix, SIZE)
+        return len(cuts)
+
+    return rate(work), "sampling alone"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Where an epoch's time goes, by part: python benchmarks/epoch_profile.py model=r50 aug=color data=...
+
+Takes the options of lynx_pose.train. Each part is timed by itself in this process, without loading processes, so the
+parts of the data path are those of one of them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from hydra import compose, initialize_config_dir
+from rich.console import Console
+from rich.table import Table
+
+from lynx_pose.building import build_datamodule, build_net, build_task, read_annotations
+from lynx_pose.command import CONF
+from lynx_pose.data.augment.pipeline import plain_crop
+from lynx_pose.data.image import read_checked
+from lynx_pose.task import to_image_pixels
+
+BATCHES = 4
+
+
+class Clock:
+    """Seconds by part."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a part; on a GPU wait until it has done the work."""
+        start = time.perf_counter()
+        yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.seconds[name] += time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure and print."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", overrides=sys.argv[1:])
+    annotations = read_annotations(cfg)
+    net = build_net(cfg, len(annotations.skeleton))
+    datamodule = build_datamodule(cfg, annotations, net.pose_head)
+    datamodule.setup("fit")
+    task = build_task(cfg, net, datamodule)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    clock = Clock(device)
+    images = 0
+    for number in range(-1, BATCHES):
+        if number == 0:
+            clock.seconds.clear()
+            images = 0
+        images += epoch_step(task.to(device), datamodule, clock, number + 1, cfg)
+    with clock.part("metrics"):
+        task.evaluation.compute()
+    print_parts(clock, images)
+
+
+def epoch_step(task, datamodule, clock: Clock, number: int, cfg) -> int:
+    """Take one batch through all parts and return its size."""
+    dataset = datamodule.train_dataloader().dataset
+    size = min(cfg.loader.batch_size, len(dataset))
+    keys = [divmod(number * size + index, len(dataset)) for index in range(size)]
+    records = [dataset.records[position] for _, position in keys]
+    with clock.part("decode photographs (without the cache)"):
+        for record in records:
+            read_checked(record.image_path, record.image_size, record.source)
+    with clock.part("geometry, warp and photometric"):
+        batch = dataset.__getitems__(keys)
+    with clock.part("of it, warp"):
+        for record, matrix in zip(records, batch.matrix.numpy(), strict=True):
+            plain_crop(dataset.photographs(record), matrix, dataset.input_size)
+    with clock.part("copy to the device"):
+        batch = type(batch)(*(values.to(clock.device) for values in batch))
+    train_step(task, batch, clock, cfg.trainer.precision)
+    return size
+
+
+def train_step(task, batch, clock: Clock, precision: str) -> None:
+    """Take a batch through the network and the metric."""
+    if not hasattr(task, "profiled_optimizer"):
+        task.profiled_optimizer = task.make_optimizer(task.net.parameters())
+    weight = batch.visible * task.keypoint_weights
+    with clock.part("forward"), torch.autocast(clock.device.type, torch.bfloat16, enabled="bf16" in precision):
+        output = task.net(batch.image)
+    with clock.part("encode targets and loss"):
+        loss = task.head.loss(output, batch.keypoints, weight)
+    with clock.part("backward"):
+        loss.backward()
+    with clock.part("optimiser"):
+        task.profiled_optimizer.step()
+        task.profiled_optimizer.zero_grad()
+    with clock.part("decode heatmaps"), torch.no_grad():
+        keypoints, scores = task.head.decode(output.detach())
+        found = to_image_pixels(keypoints, batch.matrix)
+    count = len(task.evaluation.records)
+    task.evaluation.update(torch.arange(len(found)) % count, found, scores)
+
+
+def print_parts(clock: Clock, images: int) -> None:
+    """Print milliseconds an image and shares of the whole."""
+    table = Table("part", "ms an image", title=f"{images} images, batches of {images // BATCHES}, {clock.device}")
+    for name, seconds in clock.seconds.items():
+        table.add_row(name, f"{1000 * seconds / images:.3f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
