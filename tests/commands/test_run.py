@@ -78,7 +78,8 @@ def test_a_continued_run_equals_an_uninterrupted_one(whole_run, tmp_path, data):
     run("train", *options, "trainer.max_epochs=2", cwd=tmp_path)
     assert len(rows(tmp_path / "run")) == 2
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    run("train", *options, "trainer.max_epochs=4", f"ckpt={last}", cwd=tmp_path)
+    moved = f"data.cache={tmp_path}/cache"
+    run("train", *options, "trainer.max_epochs=4", f"ckpt={last}", moved, cwd=tmp_path)
     assert rows(tmp_path / "run") == rows(whole_run)
     one, other = (
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]

@@ -1,10 +1,20 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from lynx_pose.data.crop import CropBox, classic_matrix, udp_matrix
 from lynx_pose.errors import InputError
-from lynx_pose.models.codecs.decoding import Argmax, QuarterShift, SecondHighest, SoftArgmax, Taylor, UdpTaylor
+from lynx_pose.models.codecs.decoding import (
+    Argmax,
+    QuarterShift,
+    SecondHighest,
+    SoftArgmax,
+    Taylor,
+    UdpTaylor,
+    maximum,
+    smooth_logs,
+)
 from lynx_pose.models.codecs.heatmap import ClassicHeatmap, UdpHeatmap, UnbiasedHeatmap
 
 CODECS = {
@@ -138,3 +148,41 @@ def test_each_codec_has_its_own_warp():
 def test_crops_that_the_stride_does_not_divide_are_refused():
     with pytest.raises(InputError, match="multiples of 4"):
         ClassicHeatmap((255, 256))
+
+
+@pytest.mark.parametrize(("reach", "floor", "ceiling"), [(2, 1e-10, np.inf), (1, 1e-3, 50.0)])
+@pytest.mark.parametrize("kind", ["peaks", "weak", "strong", "noise", "negative", "border"])
+def test_smoothing_around_the_maximum_is_smoothing_the_whole(kind, reach, floor, ceiling):
+    """As the reference implementations do it: OpenCV's blur with a black border, scaled to the former maximum."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:32, :48]
+    x, y = rng.uniform(0, 47, 12), rng.uniform(0, 31, 12)
+    if kind == "border":
+        x, y = rng.choice([0.0, 1.0, 46.0, 47.0], 12), rng.choice([0.0, 1.0, 30.0, 31.0], 12)
+    maps = np.exp(-((columns - x[:, None, None]) ** 2 + (rows - y[:, None, None]) ** 2) / 8)
+    maps = {
+        "weak": maps * 1e-3,
+        "strong": maps * 200,
+        "noise": rng.uniform(0, 2e-3, maps.shape),
+        "negative": maps - rng.uniform(0, 0.6, maps.shape),
+    }.get(kind, maps).astype(np.float32)
+    heatmaps = torch.from_numpy(maps)[None]
+    cells, _ = maximum(heatmaps)
+    found = smooth_logs(heatmaps, cells, 11, reach, floor, ceiling)[0].numpy()
+    for index, heatmap in enumerate(maps):
+        column, row = cells[0, index].int().tolist()
+        assert heatmap[row, column] == heatmap.max()
+        padded = cv2.copyMakeBorder(heatmap, 5, 5, 5, 5, cv2.BORDER_CONSTANT)
+        smooth = cv2.GaussianBlur(padded, (11, 11), 0)[5:-5, 5:-5]
+        logs = np.log(np.clip(smooth * heatmap.max() / smooth.max(), floor, ceiling))
+        padded = np.pad(logs, reach, mode="edge")
+        window = padded[row : row + 2 * reach + 1, column : column + 2 * reach + 1]
+        # But for one factor, which differences of logarithms do not see.
+        difference = found[index] - window
+        np.testing.assert_allclose(difference, difference[reach, reach], atol=2e-4)
+
+
+def test_of_equal_maxima_the_first_counts():
+    heatmaps = torch.zeros(1, 1, 6, 5)
+    heatmaps[0, 0, [2, 2, 4], [3, 4, 0]] = 0.5
+    assert maximum(heatmaps)[0].tolist() == [[[3.0, 2.0]]]
