@@ -134,7 +134,9 @@ class RegionCache:
         with ThreadPoolExecutor() as pool:
             contents = dict(zip(paths, pool.map(_content, paths), strict=True))
         for record in records:
-            part, content = region_bounds(record), contents[record.image_path]
+            part = region_bounds(record)
+            # With the annotated size, so that a wrong one is found out though the photograph is in the cache.
+            content = f"{contents[record.image_path]}-{record.image_size[0]}x{record.image_size[1]}"
             name = f"{content}-{part.left}-{part.top}-{part.right}-{part.bottom}.npy"
             yield self.folder / name, self.folder / f"{content}-small.npy"
 

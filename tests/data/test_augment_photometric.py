@@ -246,6 +246,14 @@ def test_an_unknown_stage_is_an_error():
         Augmentation("x", stage="file")
 
 
+def test_a_transform_that_nobody_has_fitted_to_crops_is_refused_there():
+    config = _config("aug=blur", "aug.photometric.blur.transforms=[{_target_: albumentations.Defocus, p: 1}]")
+    with pytest.raises(InputError, match=r"aug=blur: Defocus may do something else.*aug\.stage=image"):
+        build_augmentation(config)
+    config.aug.stage = "image"
+    assert build_augmentation(config).name == "blur"
+
+
 def test_every_group_is_named_as_its_file():
     for path in (CONF / "aug").glob("*.yaml"):
         assert build_augmentation(_config(f"aug={path.stem}")).name == path.stem

@@ -258,6 +258,13 @@ def test_animals_of_one_photograph_and_both_sides_of_a_shared_split(tmp_path, ca
     assert all(isinstance(cache(record), CachedPhotograph) for record in pack)
 
 
+def test_a_wrong_size_is_found_out_though_the_photograph_is_in_the_cache(small_lynx, tmp_path):
+    records = lynx_pose.read(str(small_lynx)).records
+    _cache(tmp_path, records)
+    with pytest.raises(InputError, match=r"the image is 96×64 pixels but .* says 300×300"):
+        _cache(tmp_path, [replace(records[0], image_size=(300, 300))])
+
+
 def test_a_bad_photograph_is_named(small_lynx, tmp_path):
     records = lynx_pose.read(str(small_lynx)).records
     records[2].image_path.write_bytes(b"not an image")

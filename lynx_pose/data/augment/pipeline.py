@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,10 @@ import albumentations
 import cv2
 import numpy as np
 
-from lynx_pose.data.augment.canvas import Canvas, NeedsFinerCanvas, Pixels
+from lynx_pose.data.augment.canvas import Canvas, CanvasTransform, NeedsFinerCanvas, Pixels
+from lynx_pose.data.augment.color import ColorJitter, HueSaturationValue
 from lynx_pose.data.augment.geometry import GeometricTransform, View
+from lynx_pose.data.augment.noise import Sharpen
 from lynx_pose.data.crop import Matrix, compose, inside_mask, invert, warp
 from lynx_pose.data.photograph import Bounds, Photograph
 from lynx_pose.data.skeleton import Skeleton
@@ -23,6 +25,19 @@ SampleKey = tuple[int, int, int]
 Paint = Callable[..., Pixels]
 # Image pixels around a crop that the widest filter reaches, and the widest square of a coarsened photograph.
 MARGIN = 40
+# What these do to a pixel depends on it alone, or they see to it themselves.
+PIXELWISE = (
+    albumentations.ChannelDropout
+    | albumentations.ChannelShuffle
+    | albumentations.InvertImg
+    | albumentations.Posterize
+    | albumentations.RandomBrightnessContrast
+    | albumentations.RandomSnow
+    | albumentations.RGBShift
+    | ColorJitter
+    | HueSaturationValue
+    | Sharpen
+)
 
 
 class OneGroup(albumentations.OneOf):
@@ -61,6 +76,8 @@ class Augmentation:
     ):
         if stage not in STAGES:
             raise InputError(f"aug.stage={stage}: must be one of {', '.join(STAGES)}")
+        if STAGES[stage] is painted_crop:
+            _require_known(list((photometric or {}).values()), name)
         self.name = name
         self.geometry = list((geometry or {}).values())
         # Lists of images are checked against the image's shape, which the small copy does not have.
@@ -108,6 +125,18 @@ class Augmentation:
         more: dict[str, Any] = {} if thumbnail is None else {"images": thumbnail[None]}
         changed: Pixels = self.photometric(image=image, canvas=canvas, **more)["image"]
         return changed
+
+
+def _require_known(transforms: Sequence[Any], name: str) -> None:
+    """Refuse transforms of which nobody has said what they must do on a crop to do the same."""
+    for transform in transforms:
+        if isinstance(transform, albumentations.BaseCompose):
+            _require_known(transform.transforms, name)
+        elif not isinstance(transform, CanvasTransform | PIXELWISE):
+            raise InputError(
+                f"aug={name}: {type(transform).__name__} may do something else on the crop than on the photograph. "
+                "Choose aug.stage=image, or derive it from lynx_pose.data.augment.canvas.CanvasTransform"
+            )
 
 
 def plain_crop(photograph: Photograph, matrix: Matrix, output_size: tuple[int, int]) -> Pixels:
