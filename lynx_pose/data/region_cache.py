@@ -45,7 +45,7 @@ REACH = 1.6
 MARGIN = 40
 # Mean difference in grey levels up to which a reduced part stands for the part itself.
 TOLERANCE = 1.0
-REDUCTIONS = (2, 4)
+REDUCTIONS = (2, 3, 4)
 # Seconds after which a half-written file is one that a killed process left.
 ABANDONED = 3600
 

@@ -36,6 +36,7 @@ def test_a_run_writes_what_the_readme_says(whole_run):
     told = summary(whole_run)
     assert told["status"] == "completed"
     assert told["best"]["AP"] == max(float(row["val/AP"]) for row in rows(whole_run))
+    assert 0 <= told["data_wait_share"] <= 1
     assert (told["data"]["train"], told["data"]["val"]) == (9, 3)
     split = json.loads((whole_run / "split.json").read_text())
     predictions = json.loads((whole_run / "predictions.json").read_text())

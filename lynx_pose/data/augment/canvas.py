@@ -8,7 +8,7 @@ whole photograph (its mean grey, say) it asks of a small copy that goes through 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from albumentations import ImageOnlyTransform
@@ -85,6 +85,9 @@ class CanvasTransform(ImageOnlyTransform):
     A subclass draws in `draw` and paints in `apply`; `canvas` is among the parameters of both. Data without a
     canvas are whole photographs.
     """
+
+    # Whether it wants to know something of the whole photograph.
+    measures_whole: ClassVar[bool] = False
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Draw for the canvas that the pixels lie on."""

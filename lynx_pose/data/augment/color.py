@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import albumentations
 import cv2
@@ -16,6 +16,8 @@ CONTRAST = 1
 
 class ColorJitter(albumentations.ColorJitter):
     """Brightness, contrast, saturation and hue in random order; contrast is about the whole photograph's mean grey."""
+
+    measures_whole: ClassVar[bool] = True
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Measure the mean grey that the small copy of the photograph has when contrast's turn comes."""

@@ -6,7 +6,7 @@ of the variance on average, so noise that is drawn on such a crop has 2/3 of the
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import albumentations
 import cv2
@@ -80,6 +80,8 @@ class ISONoise(CanvasTransform):
         intensity: range of i; the lightness's noise is Poisson with mean 255 i std(L) of the whole photograph.
         p: probability.
     """
+
+    measures_whole: ClassVar[bool] = True
 
     def __init__(self, color_shift: Range, intensity: Range, p: float = 0.5):
         super().__init__(p=p)

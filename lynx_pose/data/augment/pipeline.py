@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -76,12 +76,14 @@ class Augmentation:
     ):
         if stage not in STAGES:
             raise InputError(f"aug.stage={stage}: must be one of {', '.join(STAGES)}")
+        leaves = list(_leaves(list((photometric or {}).values())))
         if STAGES[stage] is painted_crop:
-            _require_known(list((photometric or {}).values()), name)
+            _require_known(leaves, name)
         self.name = name
         self.geometry = list((geometry or {}).values())
         # Lists of images are checked against the image's shape, which the small copy does not have.
         self.photometric = albumentations.Compose(list((photometric or {}).values()), is_check_shapes=False)
+        self.measures_whole = any(getattr(leaf, "measures_whole", False) for leaf in leaves)
         self.stage = STAGES[stage]
 
     def view(self, view: View, skeleton: Skeleton, key: SampleKey) -> View:
@@ -122,17 +124,23 @@ class Augmentation:
         # two groups fire together in 81 % of the samples instead of 64 %.
         rng = np.random.default_rng([1, *key])
         self.photometric.set_random_state(rng, random.Random(int(rng.integers(2**63))))
-        more: dict[str, Any] = {} if thumbnail is None else {"images": thumbnail[None]}
+        more: dict[str, Any] = {}
+        if thumbnail is not None and self.measures_whole:
+            more["images"] = thumbnail[None]
         changed: Pixels = self.photometric(image=image, canvas=canvas, **more)["image"]
         return changed
+
+
+def _leaves(transforms: Sequence[Any]) -> Iterator[Any]:
+    """Yield single transforms out of those that choose among others."""
+    for transform in transforms:
+        yield from _leaves(transform.transforms) if isinstance(transform, albumentations.BaseCompose) else (transform,)
 
 
 def _require_known(transforms: Sequence[Any], name: str) -> None:
     """Refuse transforms of which nobody has said what they must do on a crop to do the same."""
     for transform in transforms:
-        if isinstance(transform, albumentations.BaseCompose):
-            _require_known(transform.transforms, name)
-        elif not isinstance(transform, CanvasTransform | PIXELWISE):
+        if not isinstance(transform, CanvasTransform | PIXELWISE):
             raise InputError(
                 f"aug={name}: {type(transform).__name__} may do something else on the crop than on the photograph. "
                 "Choose aug.stage=image, or derive it from lynx_pose.data.augment.canvas.CanvasTransform"

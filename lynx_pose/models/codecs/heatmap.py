@@ -99,8 +99,8 @@ class HeatmapCodec(ABC):
         axes = [
             self._profile(centers[..., axis], cells[..., axis], length) for axis, length in enumerate(self.heatmap_size)
         ]
-        heatmaps = axes[1][..., :, None] * axes[0][..., None, :]
-        return heatmaps * (weight > 0)[..., None, None], weight
+        rows = axes[1] * (weight > 0)[..., None]
+        return rows[..., :, None] * axes[0][..., None, :], weight
 
     def _profile(self, center: Tensor, cell: Tensor, length: int) -> Tensor:
         positions = torch.arange(length, device=center.device, dtype=center.dtype)
