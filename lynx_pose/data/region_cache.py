@@ -36,16 +36,16 @@ from lynx_pose.data.records import PoseRecord
 
 Key = tuple[Path, str]
 log = logging.getLogger(__name__)
-# Names the folder: files of another layout are never read.
-LAYOUT = "regions-1"
 # Half the side of a part, in longer sides of the box: half bodies are cropped 1.5 times as wide, scaled by up to
 # 1.5, turned, and off the box's centre.
 REACH = 1.6
 # Image pixels beyond, for filters.
 MARGIN = 40
 # Mean difference in grey levels up to which a reduced part stands for the part itself.
-TOLERANCE = 1.0
+TOLERANCE = 1.5
 REDUCTIONS = (2, 3, 4)
+# Names the folder: what was written in another layout, or by another measure, is never read.
+LAYOUT = f"regions-1-{TOLERANCE}"
 # Seconds after which a half-written file is one that a killed process left.
 ABANDONED = 3600
 

@@ -120,7 +120,7 @@ def test_crops_of_a_reduced_part_differ_little(lynx3, tmp_path):
     cv2.imwrite(str(path), big[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 0])
     big_record = replace(record, image_path=path, image_size=big.shape[1::-1], box=record.box * 2.58)
     whole, cached = Photograph(big_record), _cache(tmp_path / "cache", [big_record])(big_record)
-    assert cached.cut.reduction == 3
+    assert cached.cut.reduction == 4
     box = crop_box(big_record.box, 1.0)
     for scale in (0.25, 0.5, 1.0, 1.5):
         for rotation in (0, 50):
