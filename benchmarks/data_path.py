@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,7 @@ from lynx_pose.data.crop import classic_matrix, warp
 from lynx_pose.data.dataset import CropDataset, PoseBatch
 from lynx_pose.data.photograph import Photograph
 from lynx_pose.data.readers import lynx_pose
-from lynx_pose.data.records import Annotations
+from lynx_pose.data.records import Annotations, PoseRecord
 from lynx_pose.data.region_cache import RegionCache, region_bounds
 from lynx_pose.data.synthetic.dataset import read as read_drawn
 
@@ -63,25 +64,18 @@ class Loader:
 
 def enlarged(annotations: Annotations, folder: Path, megapixels: float) -> Annotations:
     """Write the photographs again, as a camera with more pixels would have."""
-    content = json.loads(annotations.files[0].read_text())
-    factors = {}
-    for record in annotations.records:
-        factor = (megapixels * 1e6 / np.prod(record.image_size)) ** 0.5
-        big = cv2.resize(Photograph(record).whole, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-        path = folder / record.image_path.name
-        cv2.imwrite(str(path), big[..., ::-1])
-        factors[record.image_path.stem] = (big.shape[1::-1], factor)
-    for image in content["images"]:
-        image["width"], image["height"] = factors[image["id"].rsplit("/", 1)[-1]][0]
-        image["id"] = image["id"].rsplit("/", 1)[-1]
-    for annotation in content["annotations"]:
-        annotation["image_id"] = annotation["image_id"].rsplit("/", 1)[-1]
-        factor = factors[annotation["image_id"]][1]
-        annotation["bbox"] = [factor * value for value in annotation["bbox"]]
-        points = annotation["keypoints"].items()
-        annotation["keypoints"] = {name: point and [factor * value for value in point] for name, point in points}
-    (folder / "metadata_cleaned.json").write_text(json.dumps(content))
-    return lynx_pose.read(str(folder), on_error="skip")
+    return replace(annotations, records=[_enlarged(record, folder, megapixels) for record in annotations.records])
+
+
+def _enlarged(record: PoseRecord, folder: Path, megapixels: float) -> PoseRecord:
+    factor = (megapixels * 1e6 / np.prod(record.image_size)) ** 0.5
+    big = cv2.resize(Photograph(record).whole, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    path = folder / record.image_path.name
+    cv2.imwrite(str(path), big[..., ::-1])
+    size = (big.shape[1], big.shape[0])
+    return replace(
+        record, image_path=path, image_size=size, box=record.box * factor, keypoints=record.keypoints * factor
+    )
 
 
 def peer_records(annotations: Annotations) -> str:
@@ -104,40 +98,58 @@ def main() -> None:
     parser.add_argument("--data", help="a folder in the raw Lynx-Pose format; default: 64 drawn photographs")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        annotations = lynx_pose.read(options.data) if options.data else read_drawn(folder, 64, 0)
-        cache = RegionCache(Path(folder, "cache"), 20)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        annotations = lynx_pose.read(options.data) if options.data else read_drawn(name, 64, 0)
+        cache = RegionCache(folder / "cache", 20)
         cache.prepare(annotations.records)
-        description = Path(folder, "records.json")
-        description.write_text(peer_records(annotations))
-        figures = []
-        with started_peer(options.peer_python, "mmpose_data_path.py", str(description)) as peer:
-            for aug in GROUPS:
-                loader = Loader(annotations, cache, aug)
-                loader.step()
-                ours, theirs = in_turn(lambda: rate(loader.step), lambda: peer.rate(aug), options.rounds)  # noqa: B023  # called at once
-                limit, name = _limit(annotations, cache) if aug == "geometric" else (None, "")
-                figures.append(Figure(f"aug={aug}", ours, "images/s", theirs, "MMPose", limit, name))
-        plain = Loader(annotations, cache, "geometric")
-        figures.append(Figure("aug=geometric, and targets", rate(plain.step_with_targets)))
-        figures.append(
-            Figure("aug=color aug.stage=image", rate(Loader(annotations, cache, "color", "aug.stage=image").step))
-        )
+        figures = beside_mmpose(annotations, cache, folder, options.peer_python, options.rounds)
+        figures += other_ways(annotations, cache)
         if options.data:
-            big = enlarged(annotations, Path(folder), 20)
-            cache.prepare(big.records)
-            for aug in GROUPS[:2]:
-                ours, theirs = in_turn(
-                    functools.partial(rate, Loader(big, cache, aug).step),
-                    functools.partial(rate, Loader(annotations, cache, aug).step),
-                    options.rounds,
-                )
-                figures.append(Figure(f"aug={aug}, 20 megapixels", ours, "images/s", theirs, "ours as they are"))
+            figures += large_photographs(annotations, cache, folder, options.rounds)
     report("data path", figures)
 
 
-def _limit(annotations: Annotations, cache: RegionCache) -> tuple[float, str]:
-    """Sample the same crop of each animal over and over: what sampling alone takes."""
+def beside_mmpose(
+    annotations: Annotations, cache: RegionCache, folder: Path, peer_python: str | None, rounds: int
+) -> list[Figure]:
+    """Measure each augmentation group in turn with MMPose."""
+    description = folder / "records.json"
+    description.write_text(peer_records(annotations))
+    figures = []
+    with started_peer(peer_python, "mmpose_data_path.py", str(description)) as peer:
+        for aug in GROUPS:
+            ours = functools.partial(rate, Loader(annotations, cache, aug).step)
+            speed, theirs = in_turn(ours, functools.partial(peer.rate, aug), rounds)
+            limit, name = (sampling_rate(annotations, cache), "sampling alone") if aug == "geometric" else (None, "")
+            figures.append(Figure(f"aug={aug}", speed, "images/s", theirs, "MMPose", limit, name))
+    return figures
+
+
+def other_ways(annotations: Annotations, cache: RegionCache) -> list[Figure]:
+    """Measure what comes on top on a CPU, and the thesis's own stage."""
+    with_targets = Loader(annotations, cache, "geometric").step_with_targets
+    on_image = Loader(annotations, cache, "color", "aug.stage=image").step
+    return [
+        Figure("aug=geometric, and targets", rate(with_targets)),
+        Figure("aug=color aug.stage=image", rate(on_image)),
+    ]
+
+
+def large_photographs(annotations: Annotations, cache: RegionCache, folder: Path, rounds: int) -> list[Figure]:
+    """Measure photographs of 20 megapixels in turn with the same as they are."""
+    big = enlarged(annotations, folder, 20)
+    cache.prepare(big.records)
+    figures = []
+    for aug in GROUPS[:2]:
+        large, small = (functools.partial(rate, Loader(data, cache, aug).step) for data in (big, annotations))
+        speed, theirs = in_turn(large, small, 2 * rounds)
+        figures.append(Figure(f"aug={aug}, 20 megapixels", speed, "images/s", theirs, "ours as they are"))
+    return figures
+
+
+def sampling_rate(annotations: Annotations, cache: RegionCache) -> float:
+    """Sample the same crop of each animal over and over."""
     cuts = [cache(record).around(region_bounds(record)).pixels for record in annotations.records]
     matrices = [np.array([[256 / cut.shape[1], 0, 0], [0, 256 / cut.shape[0], 0]]) for cut in cuts]
 
@@ -146,7 +158,7 @@ def _limit(annotations: Annotations, cache: RegionCache) -> tuple[float, str]:
             warp(cut, matrix, SIZE)
         return len(cuts)
 
-    return rate(work), "sampling alone"
+    return rate(work)
 
 
 if __name__ == "__main__":
