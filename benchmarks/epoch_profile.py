@@ -14,14 +14,17 @@ from contextlib import contextmanager
 
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
+from torch.optim import Optimizer
 
-from lynx_pose.building import build_datamodule, build_net, build_task, read_annotations
+from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
 from lynx_pose.command import CONF
 from lynx_pose.data.augment.pipeline import plain_crop
+from lynx_pose.data.dataset import CropDataset, PoseBatch
 from lynx_pose.data.image import read_checked
-from lynx_pose.task import to_image_pixels
+from lynx_pose.task import PoseTask, to_image_pixels
 
 BATCHES = 4
 
@@ -53,21 +56,24 @@ def main() -> None:
     datamodule.setup("fit")
     task = build_task(cfg, net, datamodule)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    task.to(device)
+    optimizer, dataset = make(cfg.optimizer)(net.parameters()), datamodule.train_dataloader().dataset
     clock = Clock(device)
     images = 0
     for number in range(-1, BATCHES):
         if number == 0:
             clock.seconds.clear()
             images = 0
-        images += epoch_step(task.to(device), datamodule, clock, number + 1, cfg)
+        images += epoch_step(task, optimizer, dataset, clock, number + 1, cfg)
     with clock.part("metrics"):
         task.evaluation.compute()
     print_parts(clock, images)
 
 
-def epoch_step(task, datamodule, clock: Clock, number: int, cfg) -> int:
+def epoch_step(
+    task: PoseTask, optimizer: Optimizer, dataset: CropDataset, clock: Clock, number: int, cfg: DictConfig
+) -> int:
     """Take one batch through all parts and return its size."""
-    dataset = datamodule.train_dataloader().dataset
     size = min(cfg.loader.batch_size, len(dataset))
     keys = [divmod(number * size + index, len(dataset)) for index in range(size)]
     records = [dataset.records[position] for _, position in keys]
@@ -81,14 +87,12 @@ def epoch_step(task, datamodule, clock: Clock, number: int, cfg) -> int:
             plain_crop(dataset.photographs(record), matrix, dataset.input_size)
     with clock.part("copy to the device"):
         batch = type(batch)(*(values.to(clock.device) for values in batch))
-    train_step(task, batch, clock, cfg.trainer.precision)
+    train_step(task, optimizer, batch, clock, cfg.trainer.precision)
     return size
 
 
-def train_step(task, batch, clock: Clock, precision: str) -> None:
+def train_step(task: PoseTask, optimizer: Optimizer, batch: PoseBatch, clock: Clock, precision: str) -> None:
     """Take a batch through the network and the metric."""
-    if not hasattr(task, "profiled_optimizer"):
-        task.profiled_optimizer = task.make_optimizer(task.net.parameters())
     weight = batch.visible * task.keypoint_weights
     with clock.part("forward"), torch.autocast(clock.device.type, torch.bfloat16, enabled="bf16" in precision):
         output = task.net(batch.image)
@@ -97,8 +101,8 @@ def train_step(task, batch, clock: Clock, precision: str) -> None:
     with clock.part("backward"):
         loss.backward()
     with clock.part("optimiser"):
-        task.profiled_optimizer.step()
-        task.profiled_optimizer.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     with clock.part("decode heatmaps"), torch.no_grad():
         keypoints, scores = task.head.decode(output.detach())
         found = to_image_pixels(keypoints, batch.matrix)

@@ -290,5 +290,6 @@ def _read_cut(path: Path, record: PoseRecord) -> Cut:
 
 def _touch(path: Path) -> None:
     """Note that a file is in use."""
+    # A cache that may only be read is used all the same.
     with suppress(OSError):
         os.utime(path)

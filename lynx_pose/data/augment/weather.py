@@ -19,6 +19,8 @@ Point = tuple[int, int]
 Disc = tuple[float, Point, int, tuple[int, int, int]]
 # OpenCV draws circles at fractions of a pixel of this many bits, and those of whole pixels by another algorithm.
 FRACTION_BITS = 4
+# Canvas pixels that the rain's blur must span to do what it does to image pixels (37 dB).
+PLACES = 1.8
 
 
 class Rain(CanvasTransform):
@@ -57,7 +59,7 @@ class Rain(CanvasTransform):
 
     def draw(self, canvas: Canvas, whole: Pixels) -> dict[str, Any]:
         """Draw the slant and the upper end of each drop."""
-        require_pixel(canvas, self.blur_value / 1.8)
+        require_pixel(canvas, self.blur_value / PLACES)
         width, height = canvas.image_size
         slant = int(self.py_random.uniform(*self.slant_limit))
         count = height * width // self.pixels_per_drop
