@@ -13,11 +13,29 @@ from hydra.errors import CompactHydraException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lynx_pose.errors import InputError
+from lynx_pose.errors import InputError, ProcessError
 
 _HERE = Path(__file__).resolve().parent
 # In a wheel the configuration lies inside the package, in a checkout beside it.
 CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if folder.is_dir())
+
+
+def sweep_folder(resumed: str | None, new: str) -> str:
+    """Return where a sweep lies: `hydra.sweep.dir` calls this as ${sweep_folder:...}.
+
+    Args:
+        resumed: `sweep.resume`, a folder or `latest`, or None.
+        new: folder of a new sweep.
+    """
+    if resumed is None:
+        return new
+    # Imported here, where it is needed, for quick answers to --help.
+    from lynx_pose.sweeps.record import newest_sweep
+
+    return str(newest_sweep(Path("multirun")) if resumed == "latest" else Path(resumed).expanduser())
+
+
+OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
 
 
 def hydra_command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -36,7 +54,7 @@ def hydra_command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], C
             try:
                 _require_values(cfg)
                 return job(cfg)
-            except (InputError, OmegaConfBaseException, HydraException) as error:
+            except (InputError, ProcessError, OmegaConfBaseException, HydraException) as error:
                 raise CompactHydraException(plain_message(error)) from error
 
         command: Callable[[], None] = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(

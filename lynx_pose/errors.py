@@ -1,4 +1,4 @@
-"""The one exception that means "what you gave me cannot be used"."""
+"""The exceptions whose message is all that a user needs."""
 
 
 class InputError(Exception):
@@ -7,3 +7,7 @@ class InputError(Exception):
     The message names the file and the record and says what to do. Commands print it alone, without a
     traceback, and end with a non-zero exit code.
     """
+
+
+class ProcessError(Exception):
+    """Another process of the run failed; the message says which, and how."""

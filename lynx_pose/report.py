@@ -39,7 +39,7 @@ def _report(sweeps: Sequence[Path]) -> None:
     from rich.console import Console
 
     from lynx_pose.reporting.page import write_report
-    from lynx_pose.reporting.runs import newest_sweep
+    from lynx_pose.sweeps.record import newest_sweep
 
     page, report = write_report(list(sweeps) or [newest_sweep(Path("multirun"))])
     table = report.tables[0]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from lynx_pose.errors import InputError
@@ -22,6 +25,7 @@ class RunFolder:
     """
 
     path: Path
+    LAST: ClassVar[str] = "last.ckpt"
 
     @property
     def config(self) -> Path:
@@ -65,7 +69,55 @@ class RunFolder:
     @property
     def last(self) -> Path:
         """The checkpoint of the last epoch."""
-        return self.path / "checkpoints" / "last.ckpt"
+        return self.path / "checkpoints" / self.LAST
+
+    @property
+    def before_last(self) -> Path:
+        """The checkpoint of the epoch before, for when the last is damaged."""
+        return self.path / "checkpoints" / "before-last.ckpt"
+
+    @property
+    def progress(self) -> Path:
+        """How far a run is, for who watches it."""
+        return self.path / "progress.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains here, as long as it lives."""
+        return self.path / ".lock"
+
+    @contextmanager
+    def held(self, seconds: float = 10.0) -> Iterator[None]:
+        """Hold the run, so that no other process trains in its folder.
+
+        Args:
+            seconds: to wait, because the loading processes of one that was killed live a little longer.
+
+        Raises:
+            InputError: a living process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.lock)
+        try:
+            lock.acquire(timeout=seconds)
+        except Timeout:
+            raise InputError(f"{self.path}: is being trained by another process at this moment; wait for it") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_held(self) -> bool:
+        """Whether a living process on this machine, or on one that shares its file locks, trains here."""
+        if not self.lock.is_file():
+            return False
+        lock = FileLock(self.lock)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
 
     def read_config(self) -> DictConfig:
         """Return the run's configuration.

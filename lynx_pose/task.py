@@ -68,7 +68,7 @@ class PoseTask(pl.LightningModule):
         """Return the loss of one batch."""
         loss = self.head.loss(self.net(batch.image), batch.keypoints, batch.visible * self.keypoint_weights)
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.image))
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.image), sync_dist=True)
         return loss
 
     def validation_step(self, batch: PoseBatch, batch_idx: int) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import signal
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,28 +20,36 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.plugins.environments import ClusterEnvironment
 
 from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
 from lynx_pose.callbacks.pose_images import PoseImages
 from lynx_pose.callbacks.progress import RunProgress
 from lynx_pose.callbacks.run_record import RunRecord
 from lynx_pose.callbacks.wandb_logging import wandb_run
+from lynx_pose.checkpoint_io import CheckpointFiles, continuable
 from lynx_pose.command import plain_message
+from lynx_pose.configuration import differing_keys
 from lynx_pose.data.datamodule import PoseDataModule
-from lynx_pose.errors import InputError
-from lynx_pose.models.weights import read_checkpoint
+from lynx_pose.errors import InputError, ProcessError
+from lynx_pose.processes import Followers, OwnEnvironment, local_processes, outer_environment
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json
 from lynx_pose.task import PoseTask
 
 log = logging.getLogger(__name__)
 # What Lightning says of accelerators and batch limits is in the configuration and in summary.json.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 # Lightning asks torch's tree functions in a way that they warn of.
 warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+# Where SLURM is installed, one may still train without it.
+warnings.filterwarnings("ignore", message=".*srun.* command is available on your system but is not used.*")
+# Every process computes the same figures from all poses.
+warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
 # An epoch that is not validated has no AP to compare, which is no reason to warn.
 warnings.filterwarnings("ignore", message=".*could not find the monitored key.*")
 # What may differ when a run is continued: how long and on what it trains, and who listens.
-CHANGEABLE = ("ckpt", "trainer", "logger", "data.cache", "data.cache_gb")
+CHANGEABLE = ("ckpt", "trainer", "logger", "data.cache", "data.cache_gb", "sweep")
 PACKAGES = (
     "torch",
     "pytorch-lightning",
@@ -53,7 +61,10 @@ PACKAGES = (
 
 
 def train(cfg: DictConfig, hydra_cfg: DictConfig) -> dict[str, Any]:
-    """Train as configured and return the run's summary, which is also written to its folder.
+    """Train as configured and return the run's summary, which process 0 also writes to its folder.
+
+    Where torchrun or SLURM started the processes of the run, each of them calls this; otherwise this
+    process starts the others.
 
     Args:
         cfg: the composed configuration of `conf/train.yaml`.
@@ -61,34 +72,76 @@ def train(cfg: DictConfig, hydra_cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         InputError: something that the user gave cannot be used; the summary says `failed`, and why.
+        ProcessError: another process of the run failed.
     """
+    environment = outer_environment() or OwnEnvironment()
     folder = _folder(cfg, hydra_cfg)
-    earlier = folder.read_summary() if cfg.ckpt else {}
-    with _recorded(folder, cfg, hydra_cfg) as summary:
-        pl.seed_everything(cfg.seed, workers=True, verbose=False)
-        task, datamodule = _build(cfg, folder)
-        summary["data"] = _data_summary(cfg, datamodule)
-        log.info("%s: %s", cfg.name, _data_line(summary["data"]))
-        record = RunRecord(folder, cfg.keep_poses_at)
-        with wandb_run(cfg, folder, _sweep_name(hydra_cfg), earlier.get("wandb")) as logger:
-            summary["wandb"] = logger.version if logger else None
-            trainer = _trainer(cfg, folder, record, logger)
-            if cfg.fit:
-                _fit(trainer, task, datamodule, cfg.ckpt)
-            else:
-                _validate_untrained(trainer, task, datamodule, record)
-        summary.update(_result(trainer, record))
+    if environment.global_rank() > 0:
+        follow(environment, cfg, folder, _checkpoint(cfg, folder))
+        return {}
+    with folder.held():
+        checkpoint = _checkpoint(cfg, folder)
+        _require_own_folder(cfg, hydra_cfg, folder, checkpoint)
+        with _recorded(folder, cfg, hydra_cfg) as summary, _followers(environment, cfg, folder, checkpoint):
+            _lead(environment, cfg, folder, checkpoint, summary, _sweep_name(hydra_cfg))
     _log_end(summary, folder)
     return summary
 
 
-def _build(cfg: DictConfig, folder: RunFolder) -> tuple[PoseTask, PoseDataModule]:
-    """Make task and data; a run that is continued keeps its split."""
+def _lead(
+    environment: ClusterEnvironment,
+    cfg: DictConfig,
+    folder: RunFolder,
+    checkpoint: Path | None,
+    summary: dict[str, Any],
+    sweep: str | None,
+) -> None:
+    """Do process 0's work: train, and tell the world."""
+    task, datamodule = _build(cfg, folder, checkpoint)
+    write_json(folder.split, datamodule.split_ids)
+    _add_data(summary, cfg, datamodule, continued=checkpoint is not None)
+    log.info("%s: %s", cfg.name, _data_line(summary["data"]))
+    with wandb_run(cfg, folder, sweep, summary["wandb"]) as logger:
+        summary["wandb"] = logger.version if logger else None
+        # Not only at the end: a run that is killed continues in its own W&B run.
+        write_json(folder.summary, summary)
+        record = RunRecord(folder, cfg.keep_poses_at)
+        files = CheckpointFiles(folder)
+        shown = _shown(cfg, record, logger)
+        trainer = _trainer(cfg, folder, [environment, files], [record, *shown], logger)
+        _fit(trainer, task, datamodule, record, cfg.fit, checkpoint)
+        files.require_written()
+    summary.update(_result(trainer, record))
+
+
+def follow(environment: ClusterEnvironment, cfg: DictConfig, folder: RunFolder, checkpoint: Path | None) -> None:
+    """Do the work of a process other than 0: train, and be silent."""
+    task, datamodule = _build(cfg, folder, checkpoint)
+    record = RunRecord(folder, cfg.keep_poses_at)
+    trainer = _trainer(cfg, folder, [environment, CheckpointFiles(folder)], [record], None)
+    _fit(trainer, task, datamodule, record, cfg.fit, checkpoint)
+
+
+def _followers(
+    environment: ClusterEnvironment, cfg: DictConfig, folder: RunFolder, checkpoint: Path | None
+) -> Followers:
+    """Start the other processes, unless torchrun or SLURM did."""
+    if not isinstance(environment, OwnEnvironment):
+        return Followers(1, 0, follow, (), folder.path)
+    if cfg.trainer.num_nodes != 1:
+        raise InputError(f"trainer.num_nodes={cfg.trainer.num_nodes}: several nodes need SLURM or torchrun")
+    resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    count = local_processes(cfg.trainer)
+    return Followers(count, environment.port, follow, (resolved, folder, checkpoint), folder.path)
+
+
+def _build(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None) -> tuple[PoseTask, PoseDataModule]:
+    """Make task and data, the same in every process; a run that is continued keeps its split."""
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
     annotations = read_annotations(cfg)
     net = build_net(cfg, len(annotations.skeleton))
-    kept_split = read_json_file(folder.split) if cfg.ckpt else None
+    kept_split = read_json_file(folder.split) if checkpoint else None
     datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split)
-    write_json(folder.split, datamodule.split_ids)
     make(cfg.init)(net, annotations.skeleton)
     if cfg.compile:
         net.compile(mode=cfg.compile)
@@ -96,47 +149,52 @@ def _build(cfg: DictConfig, folder: RunFolder) -> tuple[PoseTask, PoseDataModule
 
 
 def _folder(cfg: DictConfig, hydra_cfg: DictConfig) -> RunFolder:
-    """Return Hydra's output folder, if no run lies there yet; a run that is continued goes on in its own."""
-    if not cfg.ckpt:
-        folder = RunFolder(Path(hydra_cfg.runtime.output_dir))
-        if folder.summary.exists():
+    """Return Hydra's output folder, or that of the run which `ckpt` continues."""
+    if cfg.ckpt:
+        return RunFolder(Path(cfg.ckpt).expanduser().resolve().parent.parent)
+    return RunFolder(Path(hydra_cfg.runtime.output_dir))
+
+
+def _checkpoint(cfg: DictConfig, folder: RunFolder) -> Path | None:
+    """Return what to continue from, as asked for by `ckpt`, by a resumed sweep, or by SLURM that starts us again."""
+    if cfg.ckpt:
+        checkpoint = Path(cfg.ckpt).expanduser()
+        if not checkpoint.is_file() and not folder.before_last.is_file():
+            raise InputError(f"ckpt={cfg.ckpt}: there is no such file; give <run>/checkpoints/last.ckpt")
+        return continuable(checkpoint.resolve())
+    if _is_repeated(cfg) and (folder.last.is_file() or folder.before_last.is_file()):
+        return continuable(folder.last)
+    return None
+
+
+def _is_repeated(cfg: DictConfig) -> bool:
+    """Whether the folder may hold an earlier attempt at this very run."""
+    return bool(cfg.sweep.resume) or int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
+
+
+def _require_own_folder(cfg: DictConfig, hydra_cfg: DictConfig, folder: RunFolder, checkpoint: Path | None) -> None:
+    """Refuse a folder in which another run lies."""
+    if cfg.sweep.resume and hydra_cfg.mode != RunMode.MULTIRUN:
+        raise InputError(f"sweep.resume={cfg.sweep.resume}: belongs to sweeps; add -m, or continue one run with ckpt=")
+    if checkpoint is None:
+        if folder.summary.exists() and not _is_repeated(cfg):
             raise InputError(
                 f"{folder.path}: holds a run already. Choose another folder, or continue it with ckpt={folder.last}"
             )
-        return folder
-    checkpoint = Path(cfg.ckpt).expanduser()
-    folder = RunFolder(checkpoint.resolve().parent.parent)
-    if not checkpoint.is_file():
-        raise InputError(f"ckpt={cfg.ckpt}: there is no such file; give <run>/checkpoints/last.ckpt")
-    differing = differing_keys(cfg, folder.read_config())
+        return
+    differing = differing_keys(cfg, folder.read_config(), CHANGEABLE)
     if differing:
         raise InputError(
             f"ckpt={cfg.ckpt}: that run was configured differently in {', '.join(differing)}. Repeat its "
             f"own options, which {folder.overrides} lists, or start a new run from it with init=run "
             f"init.path={folder.path}"
         )
-    return folder
-
-
-def differing_keys(now: DictConfig, then: DictConfig) -> list[str]:
-    """Return the top-level keys in which two configurations describe different runs."""
-    now, then = (_without(CHANGEABLE, cfg) for cfg in (now, then))
-    return [str(key) for key in now if now[key] != then.get(key)]
-
-
-def _without(keys: Sequence[str], cfg: DictConfig) -> DictConfig:
-    """Copy a configuration without some of its (dotted) keys."""
-    copy = deepcopy(cfg)
-    OmegaConf.set_struct(copy, False)
-    for key in keys:
-        parent, _, name = key.rpartition(".")
-        (OmegaConf.select(copy, parent) if parent else copy).pop(name, None)
-    return copy
 
 
 @contextmanager
 def _recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iterator[dict[str, Any]]:
     """Keep summary.json true: running, then completed, interrupted or failed, with the reason."""
+    earlier = folder.read_summary()
     summary: dict[str, Any] = {
         "name": cfg.name,
         "status": "running",
@@ -145,10 +203,13 @@ def _recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iter
         "seed": cfg.seed,
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "threads": torch.get_num_threads(),
+        "wandb": earlier.get("wandb"),
     }
+    if "data" in earlier:
+        summary["data"] = earlier["data"]
     start = time.monotonic()
     write_json(folder.summary, summary)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield summary
         summary["status"] = "completed"
@@ -162,11 +223,21 @@ def _recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iter
         summary["error"] = plain_message(error)
         if hydra_cfg.mode == RunMode.MULTIRUN:
             # Hydra reports the first failure only, and not before the sweep's end.
-            log.error("%s failed: %s", cfg.name, summary["error"])
+            unforeseen = None if isinstance(error, InputError | ProcessError) else error
+            log.error("%s failed: %s", cfg.name, summary["error"], exc_info=unforeseen)
         raise error
     finally:
+        signal.signal(signal.SIGTERM, before)
         summary["seconds"] = round(time.monotonic() - start, 1)
+        _write_last(folder, summary)
+
+
+def _write_last(folder: RunFolder, summary: dict[str, Any]) -> None:
+    """Write the summary for the last time; if that cannot be done, the log has to say it."""
+    try:
         write_json(folder.summary, summary)
+    except OSError as error:
+        log.error("%s: could not be written (%s); the run ended as %s", folder.summary, error, summary["status"])
 
 
 def memory_advice(error: BaseException, cfg: DictConfig) -> BaseException:
@@ -184,9 +255,9 @@ def memory_advice(error: BaseException, cfg: DictConfig) -> BaseException:
     return advice
 
 
-def _trainer(cfg: DictConfig, folder: RunFolder, record: RunRecord, logger: WandbLogger | None) -> pl.Trainer:
-    # Checkpoints come last, so that they hold the record of their own epoch.
-    callbacks: list[pl.Callback] = [record]
+def _shown(cfg: DictConfig, record: RunRecord, logger: WandbLogger | None) -> list[pl.Callback]:
+    """Make what people watch while process 0 trains."""
+    callbacks: list[pl.Callback] = []
     if logger:
         callbacks += [
             LearningRateMonitor("step"),
@@ -194,15 +265,28 @@ def _trainer(cfg: DictConfig, folder: RunFolder, record: RunRecord, logger: Wand
         ]
     if cfg.trainer.enable_progress_bar:
         callbacks.append(RunProgress(record))
+    return callbacks
+
+
+def _trainer(
+    cfg: DictConfig,
+    folder: RunFolder,
+    plugins: Sequence[Any],
+    callbacks: Sequence[pl.Callback],
+    logger: WandbLogger | None,
+) -> pl.Trainer:
     trainer: pl.Trainer = make(
         cfg.trainer,
+        # Checkpoints come last, so that they hold the record of their own epoch.
         callbacks=[*callbacks, *_checkpoints(folder)],
+        plugins=list(plugins),
         logger=logger or False,
         default_root_dir=str(folder.path),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         log_every_n_steps=1,
         enable_model_summary=False,
+        enable_progress_bar=any(isinstance(callback, RunProgress) for callback in callbacks),
     )
     return trainer
 
@@ -224,27 +308,33 @@ def _sweep_name(hydra_cfg: DictConfig) -> str | None:
     return "_".join(Path(hydra_cfg.sweep.dir).parts[-2:])
 
 
-def _fit(trainer: pl.Trainer, task: PoseTask, datamodule: PoseDataModule, ckpt: str | None) -> None:
-    if ckpt:
-        _check_continuable(Path(ckpt))
-    trainer.fit(task, datamodule=datamodule, ckpt_path=ckpt, weights_only=True)
-
-
-def _validate_untrained(trainer: pl.Trainer, task: PoseTask, datamodule: PoseDataModule, record: RunRecord) -> None:
-    """Take the figures of the first weights; they are the run's only and so its best."""
+def _fit(
+    trainer: pl.Trainer,
+    task: PoseTask,
+    datamodule: PoseDataModule,
+    record: RunRecord,
+    trained: bool,
+    checkpoint: Path | None,
+) -> None:
+    if trained:
+        trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+        return
+    # The figures of the first weights are the run's only ones and so its best.
     trainer.validate(task, datamodule=datamodule, verbose=False)
     record.add_untrained(trainer, task)
     trainer.save_checkpoint(record.folder.best, weights_only=True)
 
 
-def _check_continuable(path: Path) -> None:
-    """Refuse a file that training cannot continue from, before Lightning fails on it less clearly."""
-    content = read_checkpoint(path)
-    if "optimizer_states" not in content:
+def _add_data(summary: dict[str, Any], cfg: DictConfig, datamodule: PoseDataModule, continued: bool) -> None:
+    """Note what the run trains on; a run that is continued must find the same."""
+    data = _data_summary(cfg, datamodule)
+    earlier = summary.get("data", {}).get("fingerprint", data["fingerprint"])
+    if continued and earlier != data["fingerprint"]:
         raise InputError(
-            f"ckpt={path}: holds weights but not the state of the training. Continue from last.ckpt, or start a new "
-            "run from these weights with init=run init.path=..."
+            f"data={cfg.data.name}: the annotations have changed since the run began (fingerprint {earlier}, now "
+            f"{data['fingerprint']}). Continue it with the files that it was trained on, or start a new run"
         )
+    summary["data"] = data
 
 
 def _data_summary(cfg: DictConfig, datamodule: PoseDataModule) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytorch_lightning as pl
 from rich.progress import track
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from lynx_pose.data.augment.pipeline import Augmentation
 from lynx_pose.data.crop import WarpMatrix
-from lynx_pose.data.dataset import CropDataset, EpochSampler, PoseBatch, as_is
+from lynx_pose.data.dataset import CropDataset, PoseBatch, TrainingSampler, ValidationSampler, as_is
 from lynx_pose.data.image import read_checked
 from lynx_pose.data.photograph import PhotographFiles, Photographs
 from lynx_pose.data.records import Annotations, PoseRecord
@@ -92,24 +92,30 @@ class PoseDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[PoseBatch]:
         """Return shuffled, augmented crops."""
-        return self._loader(self.train_records, self.augmentation, self.seed)
+        sampler = TrainingSampler(len(self.train_records), self.batch_size, self.seed, *self._share)
+        return self._loader(self.train_records, self.augmentation, sampler)
 
     def val_dataloader(self) -> DataLoader[PoseBatch]:
         """Return the validation crops in order."""
-        return self._loader(self.val_records, Augmentation("none"), None)
+        sampler = ValidationSampler(len(self.val_records), self.batch_size, *self._share)
+        return self._loader(self.val_records, Augmentation("none"), sampler)
+
+    @property
+    def _share(self) -> tuple[int, int]:
+        """This process and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _loader(
-        self, records: Sequence[PoseRecord], augmentation: Augmentation, order_seed: int | None
+        self, records: Sequence[PoseRecord], augmentation: Augmentation, sampler: Sampler[tuple[int, int]]
     ) -> DataLoader[PoseBatch]:
         dataset = CropDataset(
             records, self.skeleton, self.input_size, self.warp_matrix, augmentation, self.seed, self.photographs
         )
-        rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         workers = min(self.num_workers, len(records))
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(records), order_seed, rank, processes),
+            sampler=sampler,
             num_workers=workers,
             collate_fn=as_is,
             persistent_workers=workers > 0,

@@ -122,19 +122,24 @@ def as_is(batch: Any) -> PoseBatch:
     return batch
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Yield (epoch, position) pairs, so that a worker knows the epoch that it draws for.
+class TrainingSampler(Sampler[tuple[int, int]]):
+    """Yield one process's share of an epoch as (epoch, position) pairs, so that a worker knows its epoch.
+
+    Step for step, `processes` processes with batches of B see what one would with batches of B × processes.
+    A last batch that does not divide evenly is filled up with its own first samples, so that all processes
+    take the same number of steps.
 
     Args:
         count: number of records.
-        seed: of the run; None keeps the order and the epoch 0, for validation.
+        batch_size: samples in a batch of one process.
+        seed: of the run.
         rank: this process.
-        processes: how many there are; process r takes every `processes`-th position from the r-th on, so
-            no sample is repeated to even out the shares.
+        processes: how many there are.
     """
 
-    def __init__(self, count: int, seed: int | None, rank: int = 0, processes: int = 1):
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1):
         self.count = count
+        self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
         self.processes = processes
@@ -142,13 +147,42 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls this before each one."""
-        self.epoch = epoch if self.seed is not None else 0
+        self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(range(self.rank, self.count, self.processes))
+        whole, rest = divmod(self.count, self.batch_size * self.processes)
+        return whole * self.batch_size + -(-rest // self.processes)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.arange(self.count)
-        if self.seed is not None:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        yield from ((self.epoch, int(position)) for position in order[self.rank :: self.processes])
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        step = self.batch_size * self.processes
+        for start in range(0, self.count, step):
+            batch = order[start : start + step]
+            share = -(-len(batch) // self.processes)
+            mine = np.resize(batch, share * self.processes)[self.rank * share : (self.rank + 1) * share]
+            yield from ((self.epoch, int(position)) for position in mine)
+
+
+class ValidationSampler(Sampler[tuple[int, int]]):
+    """Yield one process's share of the records in their order, as (0, position) pairs.
+
+    Whole batches are dealt out, so each is computed exactly as a single process would, to the last bit. A
+    process that is left without one repeats the last, because all of them must take part; the metric counts
+    an instance once.
+
+    Args:
+        count: number of records.
+        batch_size: samples in a batch.
+        rank: this process.
+        processes: how many there are.
+    """
+
+    def __init__(self, count: int, batch_size: int, rank: int = 0, processes: int = 1):
+        batches = [range(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
+        self.positions = [position for batch in batches[rank::processes] or batches[-1:] for position in batch]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((0, position) for position in self.positions)

@@ -129,11 +129,3 @@ def _read_curve(path: Path) -> tuple[tuple[int, float], ...]:
         return tuple((int(row["epoch"]), float(row["val/AP"])) for row in rows)
     except (KeyError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: is damaged ({error})") from None
-
-
-def newest_sweep(root: Path) -> Path:
-    """Return the sweep folder that was started last under `multirun/`."""
-    sweeps = sorted(root.glob("*/*/sweep.json"), key=lambda path: path.parent.as_posix())
-    if not sweeps:
-        raise InputError(f"{root}: no sweep in it yet; start one with python -m lynx_pose.train -m, or give its folder")
-    return sweeps[-1].parent

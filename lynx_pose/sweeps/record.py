@@ -8,18 +8,20 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from lynx_pose.errors import InputError
 from lynx_pose.run_folder import RunFolder, write_json
 
 
 def job_folders(sweep: Path) -> list[RunFolder]:
     """Return the folders of a sweep's jobs, in the order of their numbers."""
     folders = [RunFolder(config.parent.parent) for config in sweep.glob("*/.hydra/config.yaml")]
-    return sorted(folders, key=lambda folder: _number(folder.path.name))
+    return sorted(folders, key=lambda folder: (number_of(folder.path.name), folder.path.name))
 
 
-def _number(name: str) -> tuple[int, str]:
+def number_of(name: str) -> int:
+    """Return the number at the beginning of a job's folder name; names without one come last."""
     number = name.split("-")[0]
-    return (int(number), name) if number.isdigit() else (10**9, name)
+    return int(number) if number.isdigit() else 10**9
 
 
 def read_sweep(sweep: Path) -> list[dict[str, Any]]:
@@ -37,6 +39,14 @@ def read_sweep(sweep: Path) -> list[dict[str, Any]]:
             }
         )
     return jobs
+
+
+def newest_sweep(root: Path) -> Path:
+    """Return the sweep folder that was started last under `multirun/`."""
+    sweeps = sorted(root.glob("*/*/sweep.json"), key=lambda path: path.parent.as_posix())
+    if not sweeps:
+        raise InputError(f"{root}: no sweep in it yet; start one with python -m lynx_pose.train -m, or give its folder")
+    return sweeps[-1].parent
 
 
 class SweepRecord(Callback):

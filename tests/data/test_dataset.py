@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lynx_pose.building import build_augmentation
 from lynx_pose.command import CONF
 from lynx_pose.data.augment.pipeline import Augmentation
 from lynx_pose.data.crop import classic_matrix, udp_matrix
 from lynx_pose.data.datamodule import PoseDataModule
-from lynx_pose.data.dataset import CropDataset, EpochSampler, as_is
+from lynx_pose.data.dataset import CropDataset, TrainingSampler, ValidationSampler, as_is
 from lynx_pose.data.readers import lynx_pose
 from lynx_pose.errors import InputError
 
@@ -86,7 +88,7 @@ def test_workers_and_processes_draw_what_one_would(small_lynx, name):
     def draw(workers, rank, processes):
         module = _datamodule(small_lynx, num_workers=workers, split="shared", augmentation=_augmentation(name))
         loader = module.train_dataloader()
-        sampler = EpochSampler(6, 0, rank, processes)
+        sampler = TrainingSampler(6, 2, 0, rank, processes)
         sampler.set_epoch(4)
         loader = torch.utils.data.DataLoader(
             loader.dataset, batch_size=2, sampler=sampler, num_workers=workers, collate_fn=as_is
@@ -116,20 +118,43 @@ def test_epochs_differ_and_persistent_workers_know_the_epoch(small_lynx):
     assert torch.equal(epochs[0], epochs[2])
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3])
-def test_processes_share_each_epoch_without_repeating_a_sample(processes):
-    samplers = [EpochSampler(10, 5, rank, processes) for rank in range(processes)]
-    drawn = [position for sampler in samplers for _, position in sampler]
-    assert sorted(drawn) == list(range(10))
-    assert sum(len(sampler) for sampler in samplers) == 10
+@settings(max_examples=200, deadline=None)
+@given(count=st.integers(1, 70), batch_size=st.integers(1, 9), processes=st.integers(1, 5), epoch=st.integers(0, 3))
+def test_processes_take_the_steps_of_one(count, batch_size, processes, epoch):
+    """Step for step, the processes together see the batch of one process with batches as large as all of theirs."""
+
+    def steps(size, rank, processes):
+        sampler = TrainingSampler(count, size, 5, rank, processes)
+        sampler.set_epoch(epoch)
+        drawn = list(sampler)
+        assert len(drawn) == len(sampler)
+        assert all(key[0] == epoch for key in drawn)
+        return [[position for _, position in drawn[i : i + size]] for i in range(0, len(drawn), size)]
+
+    alone = steps(batch_size * processes, 0, 1)
+    together = [steps(batch_size, rank, processes) for rank in range(processes)]
+    assert sorted(position for step in alone for position in step) == list(range(count))
+    assert {len(share) for share in together} == {len(alone)}
+    for step, batch in enumerate(alone):
+        shares = [share[step] for share in together]
+        assert {position for share in shares for position in share} == set(batch)
+        assert len({len(share) for share in shares}) == 1
+        assert sum(map(len, shares)) < len(batch) + processes
 
 
-def test_two_processes_see_the_batches_of_one():
-    whole = [position for _, position in EpochSampler(64, 5)]
-    halves = [[position for _, position in EpochSampler(64, 5, rank, 2)] for rank in range(2)]
-    for step in range(2):
-        one = set(whole[32 * step : 32 * step + 32])
-        assert one == {p for half in halves for p in half[16 * step : 16 * step + 16]}
+@settings(max_examples=200, deadline=None)
+@given(count=st.integers(1, 70), batch_size=st.integers(1, 9), processes=st.integers(1, 5))
+def test_processes_validate_the_batches_of_one(count, batch_size, processes):
+    def batches(rank, processes):
+        positions = [position for _, position in ValidationSampler(count, batch_size, rank, processes)]
+        return [tuple(positions[i : i + batch_size]) for i in range(0, len(positions), batch_size)]
+
+    alone = batches(0, 1)
+    assert [position for batch in alone for position in batch] == list(range(count))
+    shares = [batches(rank, processes) for rank in range(processes)]
+    assert {batch for share in shares for batch in share} == set(alone)
+    assert all(shares)
+    assert sum(map(len, shares)) == max(len(alone), processes)
 
 
 def test_validation_is_plain_and_in_order(small_lynx):

@@ -18,9 +18,10 @@ from lynx_pose.report import main
 from lynx_pose.reporting.page import write_report
 from lynx_pose.reporting.pictures import SIDE, chosen_rows, learning_row, worst_rows
 from lynx_pose.reporting.published import published_predictions, published_tables
-from lynx_pose.reporting.runs import find_runs, newest_sweep
+from lynx_pose.reporting.runs import find_runs
 from lynx_pose.reporting.tables import ap_table, predictions_table, published_ap_table, stages, to_markdown
 from lynx_pose.reporting.validation import read_validation
+from lynx_pose.sweeps.record import newest_sweep
 
 FIGURES = {
     ("hrnet", "blur"): (0.81, 3),

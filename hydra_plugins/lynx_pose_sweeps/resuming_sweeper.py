@@ -1,0 +1,48 @@
+"""Makes the jobs of a sweep, or what is left of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+class ResumingSweeper(Sweeper):
+    """Runs all combinations of the given values, as Hydra's basic sweeper, and with `sweep.resume` those not done."""
+
+    launcher: Launcher
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Make the configured launcher."""
+        self.hydra_context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the jobs; an error at the end names those that failed."""
+        # Imported here, because Hydra imports every plugin for every command.
+        from lynx_pose.sweeps.outcome import raise_failures
+        from lynx_pose.sweeps.plan import combinations, jobs_to_run
+
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        folder = Path(self.config.hydra.sweep.dir)
+        jobs = jobs_to_run(combinations(parser.parse_overrides(arguments)), self.config, self._compose)
+        self.validate_batch_is_legal(jobs)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        returned = self.launcher.launch(jobs, initial_job_idx=0) if jobs else []
+        raise_failures(folder, returned)
+        return [returned]
+
+    def _compose(self, overrides: list[str]) -> DictConfig:
+        """Return the configuration of one job."""
+        config: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        return config

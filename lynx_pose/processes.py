@@ -1,0 +1,219 @@
+"""The processes of one run: how many there are, who started them, and starting them where nobody did."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from lightning_fabric.plugins.environments.lightning import find_free_network_port
+from omegaconf import DictConfig, ListConfig
+from pytorch_lightning.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+
+from lynx_pose.command import plain_message
+from lynx_pose.errors import InputError, ProcessError
+
+log = logging.getLogger(__name__)
+# Seconds that a process has for ending by itself before it is killed.
+GRACE = 20.0
+# Seconds in which processes fail together, when the first of them fails.
+TOGETHER = 3.0
+
+
+class OwnEnvironment(LightningEnvironment):
+    """Tells Lightning of processes on this machine that we started ourselves.
+
+    Lightning would start them by running the command line again, which in a sweep starts the sweep again.
+
+    Args:
+        rank: of this process.
+        port: on which process 0 listens; None finds a free one.
+    """
+
+    def __init__(self, rank: int = 0, port: int | None = None):
+        super().__init__()
+        self.rank = rank
+        self.port = port or find_free_network_port()
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Whether Lightning has none to start."""
+        return True
+
+    @property
+    def main_port(self) -> int:
+        """On which process 0 listens."""
+        return self.port
+
+    def local_rank(self) -> int:
+        """Return this process."""
+        return self.rank
+
+
+def outer_environment() -> ClusterEnvironment | None:
+    """Return what torchrun or SLURM says of this process; None where neither started it."""
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment()
+    # Without a step, SLURM gave us a machine but srun did not start us.
+    if "SLURM_STEP_ID" in os.environ and SLURMEnvironment.detect():
+        return SLURMEnvironment(auto_requeue=False)
+    return None
+
+
+def local_processes(trainer: DictConfig) -> int:
+    """Return how many processes `trainer.devices` asks for on this machine.
+
+    Raises:
+        InputError: `trainer.devices` is no number of devices.
+    """
+    devices = trainer.devices
+    if isinstance(devices, ListConfig):
+        return len(devices)
+    if str(devices) in ("auto", "-1"):
+        return max(1, torch.cuda.device_count()) if trainer.accelerator != "cpu" else 1
+    if str(devices).isdigit() and int(devices) > 0:
+        return int(devices)
+    raise InputError(f"trainer.devices={devices}: must be a number of devices, a list of them, or auto")
+
+
+class Followers:
+    """The processes 1, 2, … of a run whose process 0 is this one; a context that ends with all of them.
+
+    Args:
+        count: how many processes the run has, with this one.
+        port: on which this one listens.
+        work: what each follower calls with its environment and `arguments`; it must be picklable.
+        arguments: picklable.
+        folder: of the run, for the followers' logs `rank-N.log`.
+    """
+
+    def __init__(self, count: int, port: int, work: Callable[..., Any], arguments: tuple[Any, ...], folder: Path):
+        self.failure: str | None = None
+        self._ended = False
+        context = multiprocessing.get_context("spawn")
+        self._processes = []
+        self._messages = []
+        for rank in range(1, count):
+            ours, theirs = context.Pipe(duplex=False)
+            environment = OwnEnvironment(rank, port)
+            process = context.Process(
+                target=_follow, args=(environment, work, arguments, folder / f"rank-{rank}.log", theirs)
+            )
+            self._messages.append(ours)
+            self._processes.append(process)
+
+    def __enter__(self) -> Self:
+        for process in self._processes:
+            process.start()
+        if self._processes:
+            threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, Exception):
+            self._await_failure()
+        self._ended = True
+        if error is not None:
+            for process in self._processes:
+                process.terminate()
+        for process in self._processes:
+            process.join(GRACE)
+            process.kill()
+            process.join()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        if self.failure is not None and not isinstance(error, InputError):
+            raise ProcessError(self.failure) from error
+
+    def _await_failure(self) -> None:
+        """Give the followers time to say what failed: here only the loss of a connection may be known."""
+        deadline = time.monotonic() + TOGETHER
+        while self._processes and self.failure is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _watch(self) -> None:
+        """Stop this process when a follower fails, because without it the next step never ends."""
+        alive = dict(enumerate(self._processes))
+        while alive and self.failure is None:
+            wait([process.sentinel for process in alive.values()])
+            for index, process in [(i, p) for i, p in alive.items() if not p.is_alive()]:
+                del alive[index]
+                if process.exitcode and not self._ended:
+                    self.failure = self._reason(index)
+        if self.failure is not None:
+            self._stop_this_process()
+
+    def _stop_this_process(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE)
+        if not self._ended:
+            log.error("%s; this process waits for it in vain and is killed", self.failure)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _reason(self, index: int) -> str:
+        try:
+            message = self._messages[index].recv() if self._messages[index].poll() else None
+        except EOFError:
+            message = None
+        reason = message or ended_by(self._processes[index].exitcode)
+        return f"process {index + 1} of the run: {reason} (rank-{index + 1}.log says more)"
+
+
+def _follow(
+    environment: OwnEnvironment, work: Callable[..., Any], arguments: tuple[Any, ...], log_file: Path, said: Connection
+) -> None:
+    """Be a follower: log into a file of one's own, and end when process 0 does."""
+    # Ctrl-C reaches all processes of a terminal; process 0 ends us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent(signal.SIGKILL)
+    write_output_to(log_file)
+    logging.basicConfig(level=logging.INFO, format="[%(asctime)s][%(name)s][%(levelname)s] %(message)s", force=True)
+    try:
+        work(environment, *arguments)
+    except BaseException as error:
+        log.exception("process %d failed", environment.rank)
+        said.send(plain_message(error).splitlines()[0])
+        sys.exit(1)
+
+
+def write_output_to(path: Path) -> None:
+    """Send all that this process prints to the end of a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
+
+
+def end_with_parent(signal_number: int) -> None:
+    """Send this process a signal when the process that started it is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a process that multiprocessing started has a parent"
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal_number)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def ended_by(exitcode: int | None) -> str:
+    """Say in words how a process ended."""
+    if exitcode is not None and exitcode < 0:
+        return f"was killed by {signal.Signals(-exitcode).name}"
+    return f"ended with code {exitcode}"

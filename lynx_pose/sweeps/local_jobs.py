@@ -1,0 +1,143 @@
+"""Runs jobs of a sweep side by side, each in processes of its own, and sees that each ends."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, open_dict, read_write
+
+from lynx_pose.errors import ProcessError
+from lynx_pose.run_folder import RunFolder, write_json
+from lynx_pose.sweeps.job_process import Share, run_job_process
+
+log = logging.getLogger(__name__)
+# Seconds that a job has for noting that it ends before it is killed.
+GRACE = 20.0
+# What each job's process begins with; imported once for all of them.
+IMPORTED = ["lynx_pose.training"]
+
+
+@dataclass
+class Job:
+    """One job of a sweep, which runs in `process` and its descendants, a session of their own."""
+
+    index: int
+    config: DictConfig
+    folder: RunFolder
+    share: Share
+    process: ForkServerProcess
+    started: float = field(default_factory=time.monotonic)
+    stopped_because: str | None = None
+
+    @property
+    def deadline(self) -> float:
+        """When its time is over, on the monotonic clock."""
+        timeout = self.config.sweep.timeout
+        return self.started + timeout if timeout is not None else float("inf")
+
+    def stop(self) -> None:
+        """End it and all that it started: at first kindly, then not."""
+        if self.process.is_alive():
+            self.process.terminate()
+            self.process.join(GRACE)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill what is left of it."""
+        assert self.process.pid is not None, "it was started"
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.join()
+
+
+def run_jobs(configs: Sequence[DictConfig], callbacks: Callbacks, at_once: int) -> list[JobReturn]:
+    """Run jobs, `at_once` at a time, and return what became of each, in their order."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    waiting = deque(enumerate(configs))
+    free = deque(Share(number, at_once) for number in range(at_once))
+    running: list[Job] = []
+    returned: dict[int, JobReturn] = {}
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while waiting or running:
+            while waiting and free:
+                index, config = waiting.popleft()
+                running.append(_start(context, index, config, free.popleft(), callbacks))
+            for job in _ended(running):
+                running.remove(job)
+                free.append(job.share)
+                returned[job.index] = _settle(job)
+    finally:
+        for job in running:
+            job.process.terminate()
+        for job in running:
+            job.stop()
+        signal.signal(signal.SIGTERM, before)
+    return [returned[index] for index in range(len(configs))]
+
+
+def _start(context: Any, index: int, config: DictConfig, share: Share, callbacks: Callbacks) -> Job:
+    folder = _output_folder(config)
+    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+        config.hydra.runtime.output_dir = str(folder.path.resolve())
+    process = context.Process(target=run_job_process, args=(config, callbacks, share, folder.path))
+    log.info("%s: %s", folder.path.name, " ".join(config.hydra.overrides.task))
+    process.start()
+    return Job(index, config, folder, share, process)
+
+
+def _ended(running: Sequence[Job]) -> list[Job]:
+    """Wait until a job ends, or its time; return those that have ended."""
+    soonest = min(job.deadline for job in running) - time.monotonic()
+    wait([job.process.sentinel for job in running], None if soonest == float("inf") else max(0.0, soonest))
+    for job in running:
+        if job.process.is_alive() and time.monotonic() >= job.deadline:
+            job.stopped_because = f"took longer than sweep.timeout={job.config.sweep.timeout} seconds and was stopped"
+            job.stop()
+    return [job for job in running if not job.process.is_alive()]
+
+
+def _settle(job: Job) -> JobReturn:
+    """Make the job's summary say how it ended, where it could not do so itself, and leave no process behind."""
+    job.kill()
+    summary = job.folder.read_summary() if job.folder.summary.is_file() else {}
+    code = job.process.exitcode or 0
+    if job.stopped_because or (code and summary.get("status") not in ("failed", "interrupted")):
+        summary = {"overrides": list(job.config.hydra.overrides.task)} | summary
+        summary |= {"status": "failed", "error": job.stopped_because or _ended_by(code)}
+        write_json(job.folder.summary, summary)
+    returned = JobReturn()
+    returned.overrides = list(job.config.hydra.overrides.task)
+    returned.hydra_cfg = job.config
+    returned.status = JobStatus.FAILED if code or job.stopped_because else JobStatus.COMPLETED
+    returned.return_value = (
+        ProcessError(summary.get("error", "was interrupted")) if returned.status == JobStatus.FAILED else summary
+    )
+    return returned
+
+
+def _ended_by(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"its process ended with code {code}"
+
+
+def _output_folder(config: DictConfig) -> RunFolder:
+    """Return the folder of a job, from its configuration with Hydra's part."""
+    # Resolvers of the kind ${hydra:job.num} look there.
+    HydraConfig.instance().set_config(config)
+    return RunFolder(Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))

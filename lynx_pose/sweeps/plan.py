@@ -1,0 +1,144 @@
+"""Which jobs a sweep has, and which of them are left to run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from lynx_pose.configuration import differing_keys
+from lynx_pose.errors import InputError
+from lynx_pose.run_folder import RunFolder
+from lynx_pose.sweeps.record import job_folders, number_of
+
+log = logging.getLogger(__name__)
+# What may differ between a sweep and the command that resumes it, because it has no part in the results.
+CHANGEABLE = (
+    "ckpt",
+    "sweep",
+    "logger",
+    "hydra",
+    "data.cache",
+    "data.cache_gb",
+    "loader.num_workers",
+    "trainer.enable_progress_bar",
+)
+Overrides = list[str]
+Compose = Callable[[Overrides], DictConfig]
+
+
+def combinations(overrides: list[Override]) -> list[Overrides]:
+    """Return the overrides of each job: all combinations of the values that the command line gives."""
+    (jobs,) = BasicSweeper.split_arguments(overrides, None)
+    return jobs
+
+
+def jobs_to_run(jobs: list[Overrides], config: DictConfig, compose: Compose) -> list[Overrides]:
+    """Return the overrides of the jobs that are not completed: all of them in a new sweep.
+
+    In a resumed sweep each job keeps its folder, and new ones get the next numbers.
+
+    Args:
+        jobs: overrides of each job of the command line.
+        config: of the sweep, with Hydra's part.
+        compose: makes the configuration of a job from its overrides.
+
+    Raises:
+        InputError: the sweep that is resumed was made of something else; it names the keys.
+    """
+    if config.sweep.resume is None:
+        return jobs
+    folder = Path(config.hydra.sweep.dir)
+    earlier = {_identity(_overrides_of(run)): run for run in job_folders(folder)}
+    if not earlier:
+        raise InputError(f"sweep.resume={config.sweep.resume}: {folder} holds no sweep")
+    _require_same_keys([_identity(job) for job in jobs], list(earlier))
+    number = max(number_of(run.path.name) for run in earlier.values())
+    left = []
+    for job in jobs:
+        run = earlier.get(_identity(job))
+        if run is None:
+            number += 1
+            left.append([*job, _in_folder(folder), _as(_numbered(config, number))])
+        elif _is_left(run, compose(job)):
+            left.append([*job, _in_folder(folder), _as(run.path.name)])
+    log.info("%s: %d of %d jobs are left to run", folder, len(left), len(jobs))
+    return left
+
+
+def _is_left(run: RunFolder, config: DictConfig) -> bool:
+    """Whether an earlier job is not completed.
+
+    Raises:
+        InputError: it was made of something else, or is running at this moment.
+    """
+    then = run.read_config()
+    differing = differing_keys(config, then, CHANGEABLE)
+    if differing:
+        raise InputError(
+            f"sweep.resume: {run.path.name} was configured differently in {', '.join(differing)}. Resume the sweep "
+            "with the options and the configuration files that it was started with, or start a new one"
+        )
+    if run.is_held():
+        raise InputError(f"sweep.resume: {run.path} is being trained at this moment; wait for it or stop it")
+    return bool(run.read_summary()["status"] != "completed")
+
+
+def _overrides_of(run: RunFolder) -> Overrides:
+    return [str(override) for override in OmegaConf.load(run.overrides)]
+
+
+def _identity(overrides: Overrides) -> frozenset[tuple[str, str]]:
+    """Return what tells a job from the others of its sweep: its overrides, in no order."""
+    pairs = (override.partition("=") for override in overrides)
+    return frozenset((key, value) for key, _, value in pairs if not _has_no_part(key.lstrip("+~")))
+
+
+def _has_no_part(key: str) -> bool:
+    return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in CHANGEABLE)
+
+
+def _require_same_keys(now: Sequence[frozenset[tuple[str, str]]], then: Sequence[frozenset[tuple[str, str]]]) -> None:
+    """Refuse a command whose options, other than values that are swept over, are not those of the sweep."""
+    new, old = _values(now), _values(then)
+    differing = [
+        key
+        for key in sorted({*new, *old})
+        if new.get(key) != old.get(key) and (key not in new or key not in old or len(new[key]) == len(old[key]) == 1)
+    ]
+    if differing:
+        raise InputError(
+            f"sweep.resume: this command and the sweep differ in {', '.join(differing)}. Repeat the sweep's own "
+            "options; to add jobs, give more values to those that it sweeps over"
+        )
+
+
+def _values(jobs: Sequence[frozenset[tuple[str, str]]]) -> dict[str, set[str]]:
+    values: dict[str, set[str]] = {}
+    for job in jobs:
+        for key, value in job:
+            values.setdefault(key, set()).add(value)
+    return values
+
+
+def _numbered(config: DictConfig, number: int) -> str:
+    """Return the pattern of folder names with a number in place of Hydra's own count."""
+    pattern: str = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload,index]  # a dict
+    return pattern.replace("${hydra:job.num}", str(number))
+
+
+def _in_folder(folder: Path) -> str:
+    return f"hydra.sweep.dir={_quoted(str(folder))}"
+
+
+def _as(name: str) -> str:
+    return f"hydra.sweep.subdir={_quoted(name)}"
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
