@@ -5,17 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
+from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.errors import InputError
 from lynx_pose.metrics.detailed import DetailedFigures
 from lynx_pose.models.weights import network_state, read_checkpoint, require_skeleton
+from lynx_pose.processes import Followers, OwnEnvironment, local_processes
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json
+from lynx_pose.task import PoseTask
 
 log = logging.getLogger(__name__)
+# Whatever the run was trained on, its validation set is small enough for one process.
+ONE_PROCESS = ("trainer.devices=1", "trainer.num_nodes=1", "trainer.strategy=auto")
 
 
 def evaluate(
@@ -34,23 +40,14 @@ def evaluate(
         InputError: the run, its checkpoint or its data cannot be used.
     """
     folder = RunFolder(run)
-    cfg = _changed(folder.read_config(), overrides)
+    cfg = _changed(folder.read_config(), [*ONE_PROCESS, *overrides])
     paths = {"best": folder.best, "last": folder.last}
     if checkpoint not in paths:
         raise InputError(f"checkpoint={checkpoint}: must be one of {', '.join(paths)}")
-    annotations = read_annotations(cfg)
-    require_skeleton(read_checkpoint(paths[checkpoint]), annotations.skeleton, paths[checkpoint])
-    net = build_net(cfg, len(annotations.skeleton))
-    datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split=read_json_file(folder.split))
-    try:
-        net.load_state_dict(network_state(paths[checkpoint]))
-    except RuntimeError as error:
-        raise InputError(
-            f"{paths[checkpoint]}: does not fit the run's network ({str(error).splitlines()[1]})"
-        ) from None
-    task = build_task(cfg, net, datamodule)
-    trainer: pl.Trainer = make(cfg.trainer, logger=False, enable_checkpointing=False, use_distributed_sampler=False)
-    trainer.validate(task, datamodule=datamodule, verbose=False)
+    environment = OwnEnvironment()
+    arguments = (cfg, folder, paths[checkpoint])
+    with Followers(local_processes(cfg.trainer), environment.port, validate, arguments, RunFolder(output)):
+        task, datamodule = validate(environment, *arguments)
     poses = task.evaluation.poses
     assert poses is not None, "validation has computed them"
     content = {
@@ -58,7 +55,7 @@ def evaluate(
         "checkpoint": checkpoint,
         "object_scale": cfg.object_scale._target_.rsplit(".", 1)[-1] if "object_scale" in cfg else "annotated_area",
         "figures": task.figures,
-        "detail": detail(poses, datamodule.skeleton, annotations.records),
+        "detail": detail(poses, datamodule.skeleton, datamodule.annotations.records),
     }
     write_json(output / "evaluation.json", content)
     write_json(output / "predictions.json", task.evaluation.results())
@@ -67,6 +64,25 @@ def evaluate(
         log.info("  %-16s %.4f", name, value)
     log.info("%s", output / "evaluation.json")
     return task.figures
+
+
+def validate(
+    environment: OwnEnvironment, cfg: DictConfig, folder: RunFolder, checkpoint: Path
+) -> tuple[PoseTask, PoseDataModule]:
+    """Compute a checkpoint's poses and figures, as one of the processes that do so."""
+    annotations = read_annotations(cfg)
+    require_skeleton(read_checkpoint(checkpoint), annotations.skeleton, checkpoint)
+    net = build_net(cfg, len(annotations.skeleton))
+    datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split=read_json_file(folder.split))
+    try:
+        net.load_state_dict(network_state(checkpoint))
+    except RuntimeError as error:
+        raise InputError(f"{checkpoint}: does not fit the run's network ({str(error).splitlines()[1]})") from None
+    task = build_task(cfg, net, datamodule)
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "use_distributed_sampler": False}
+    trainer: pl.Trainer = make(cfg.trainer, plugins=[environment], **quiet)
+    trainer.validate(task, datamodule=datamodule, verbose=False)
+    return task, datamodule
 
 
 def _changed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:

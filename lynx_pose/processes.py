@@ -26,7 +26,8 @@ from pytorch_lightning.plugins.environments import (
 )
 
 from lynx_pose.command import plain_message
-from lynx_pose.errors import InputError, ProcessError
+from lynx_pose.errors import InputError, ProcessError, ended_by
+from lynx_pose.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 # Seconds that a process has for ending by itself before it is killed.
@@ -75,6 +76,17 @@ def outer_environment() -> ClusterEnvironment | None:
     return None
 
 
+def outer_layout(environment: ClusterEnvironment) -> dict[str, int]:
+    """Return the Trainer's `devices` and `num_nodes` where torchrun or SLURM has settled them."""
+    if isinstance(environment, TorchElasticEnvironment):
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+    elif isinstance(environment, SLURMEnvironment):
+        local = environment.world_size() // int(os.environ["SLURM_NNODES"])
+    else:
+        return {}
+    return {"devices": local, "num_nodes": environment.world_size() // local}
+
+
 def local_processes(trainer: DictConfig) -> int:
     """Return how many processes `trainer.devices` asks for on this machine.
 
@@ -102,7 +114,7 @@ class Followers:
         folder: of the run, for the followers' logs `rank-N.log`.
     """
 
-    def __init__(self, count: int, port: int, work: Callable[..., Any], arguments: tuple[Any, ...], folder: Path):
+    def __init__(self, count: int, port: int, work: Callable[..., Any], arguments: tuple[Any, ...], folder: RunFolder):
         self.failure: str | None = None
         self._ended = False
         context = multiprocessing.get_context("spawn")
@@ -112,7 +124,7 @@ class Followers:
             ours, theirs = context.Pipe(duplex=False)
             environment = OwnEnvironment(rank, port)
             process = context.Process(
-                target=_follow, args=(environment, work, arguments, folder / f"rank-{rank}.log", theirs)
+                target=_follow, args=(environment, work, arguments, folder.rank_log(rank), theirs)
             )
             self._messages.append(ours)
             self._processes.append(process)
@@ -181,14 +193,19 @@ def _follow(
     # Ctrl-C reaches all processes of a terminal; process 0 ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent(signal.SIGKILL)
-    write_output_to(log_file)
-    logging.basicConfig(level=logging.INFO, format="[%(asctime)s][%(name)s][%(levelname)s] %(message)s", force=True)
+    log_into(log_file)
     try:
         work(environment, *arguments)
     except BaseException as error:
         log.exception("process %d failed", environment.rank)
         said.send(plain_message(error).splitlines()[0])
         sys.exit(1)
+
+
+def log_into(path: Path) -> None:
+    """Send all that this process says to the end of a file."""
+    write_output_to(path)
+    logging.basicConfig(level=logging.INFO, format="[%(asctime)s][%(name)s][%(levelname)s] %(message)s", force=True)
 
 
 def write_output_to(path: Path) -> None:
@@ -210,10 +227,3 @@ def end_with_parent(signal_number: int) -> None:
         os.kill(os.getpid(), signal_number)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def ended_by(exitcode: int | None) -> str:
-    """Say in words how a process ended."""
-    if exitcode is not None and exitcode < 0:
-        return f"was killed by {signal.Signals(-exitcode).name}"
-    return f"ended with code {exitcode}"

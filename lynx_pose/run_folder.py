@@ -81,6 +81,10 @@ class RunFolder:
         """How far a run is, for who watches it."""
         return self.path / "progress.json"
 
+    def rank_log(self, rank: int) -> Path:
+        """What a process other than 0 says."""
+        return self.path / f"rank-{rank}.log"
+
     @property
     def lock(self) -> Path:
         """Held by the process that trains here, as long as it lives."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from omegaconf import DictConfig
@@ -20,5 +21,19 @@ def main(cfg: DictConfig) -> dict[str, Any]:
     return train(cfg, HydraConfig.get())
 
 
+def start() -> None:
+    """Read the command line; where torchrun or srun started several processes, only process 0 does."""
+    step_rank = os.environ.get("SLURM_PROCID", 0) if "SLURM_STEP_ID" in os.environ else 0
+    if int(os.environ.get("RANK", step_rank)) == 0:
+        main()
+        return
+    from lynx_pose.processes import outer_environment
+    from lynx_pose.training import join
+
+    environment = outer_environment()
+    assert environment is not None, "a rank other than 0 comes from torchrun or srun"
+    join(environment)
+
+
 if __name__ == "__main__":
-    main()
+    start()

@@ -22,6 +22,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins.environments import ClusterEnvironment
 
+from lynx_pose.announcement import Announcement, Board, Leading, follow_announcement, tell_failure
 from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
 from lynx_pose.callbacks.pose_images import PoseImages
 from lynx_pose.callbacks.progress import RunProgress
@@ -32,7 +33,8 @@ from lynx_pose.command import plain_message
 from lynx_pose.configuration import differing_keys
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.errors import InputError, ProcessError
-from lynx_pose.processes import Followers, OwnEnvironment, local_processes, outer_environment
+from lynx_pose.models.unused import freeze_unused
+from lynx_pose.processes import Followers, OwnEnvironment, local_processes, log_into, outer_environment, outer_layout
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json
 from lynx_pose.task import PoseTask
 
@@ -44,6 +46,8 @@ logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
 # Where SLURM is installed, one may still train without it.
 warnings.filterwarnings("ignore", message=".*srun.* command is available on your system but is not used.*")
+# A run that is continued has checkpoints.
+warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
 # Every process computes the same figures from all poses.
 warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
 # An epoch that is not validated has no AP to compare, which is no reason to warn.
@@ -61,31 +65,60 @@ PACKAGES = (
 
 
 def train(cfg: DictConfig, hydra_cfg: DictConfig) -> dict[str, Any]:
-    """Train as configured and return the run's summary, which process 0 also writes to its folder.
-
-    Where torchrun or SLURM started the processes of the run, each of them calls this; otherwise this
-    process starts the others.
+    """Train as configured and return the run's summary, which is also written to its folder.
 
     Args:
         cfg: the composed configuration of `conf/train.yaml`.
         hydra_cfg: Hydra's own, which names the output folder and the sweep.
+
+    Returns:
+        The summary; nothing in processes other than 0 that torchrun or SLURM started.
 
     Raises:
         InputError: something that the user gave cannot be used; the summary says `failed`, and why.
         ProcessError: another process of the run failed.
     """
     environment = outer_environment() or OwnEnvironment()
-    folder = _folder(cfg, hydra_cfg)
     if environment.global_rank() > 0:
-        follow(environment, cfg, folder, _checkpoint(cfg, folder))
+        join(environment)
         return {}
+    folder = _folder(cfg, hydra_cfg)
     with folder.held():
         checkpoint = _checkpoint(cfg, folder)
         _require_own_folder(cfg, hydra_cfg, folder, checkpoint)
-        with _recorded(folder, cfg, hydra_cfg) as summary, _followers(environment, cfg, folder, checkpoint):
+        with (
+            _recorded(folder, cfg, hydra_cfg) as summary,
+            _others(environment, Announcement(cfg, folder, checkpoint)),
+        ):
             _lead(environment, cfg, folder, checkpoint, summary, _sweep_name(hydra_cfg))
     _log_end(summary, folder)
     return summary
+
+
+def join(environment: ClusterEnvironment) -> None:
+    """Take part in the run of process 0, as a process that torchrun or SLURM started."""
+    board = Board(environment)
+    told = follow_announcement(board)
+    log_into(told.folder.rank_log(board.rank))
+    try:
+        follow(environment, told.cfg, told.folder, told.checkpoint)
+    except Exception as error:
+        log.exception("process %d failed", board.rank)
+        tell_failure(board, error)
+        # So that torchrun and SLURM know as well.
+        raise SystemExit(1) from error
+
+
+def _others(environment: ClusterEnvironment, announcement: Announcement) -> Leading | Followers:
+    """Lead the other processes of the run; start them, unless torchrun or SLURM did."""
+    cfg = announcement.cfg
+    if not isinstance(environment, OwnEnvironment):
+        return Leading(Board(environment), announcement)
+    if cfg.trainer.num_nodes != 1:
+        raise InputError(f"trainer.num_nodes={cfg.trainer.num_nodes}: several nodes need SLURM or torchrun")
+    resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    arguments = (resolved, announcement.folder, announcement.checkpoint)
+    return Followers(local_processes(cfg.trainer), environment.port, follow, arguments, announcement.folder)
 
 
 def _lead(
@@ -108,7 +141,7 @@ def _lead(
         record = RunRecord(folder, cfg.keep_poses_at)
         files = CheckpointFiles(folder)
         shown = _shown(cfg, record, logger)
-        trainer = _trainer(cfg, folder, [environment, files], [record, *shown], logger)
+        trainer = _trainer(cfg, folder, environment, files, [record, *shown], logger)
         _fit(trainer, task, datamodule, record, cfg.fit, checkpoint)
         files.require_written()
     summary.update(_result(trainer, record))
@@ -118,21 +151,8 @@ def follow(environment: ClusterEnvironment, cfg: DictConfig, folder: RunFolder, 
     """Do the work of a process other than 0: train, and be silent."""
     task, datamodule = _build(cfg, folder, checkpoint)
     record = RunRecord(folder, cfg.keep_poses_at)
-    trainer = _trainer(cfg, folder, [environment, CheckpointFiles(folder)], [record], None)
+    trainer = _trainer(cfg, folder, environment, CheckpointFiles(folder), [record])
     _fit(trainer, task, datamodule, record, cfg.fit, checkpoint)
-
-
-def _followers(
-    environment: ClusterEnvironment, cfg: DictConfig, folder: RunFolder, checkpoint: Path | None
-) -> Followers:
-    """Start the other processes, unless torchrun or SLURM did."""
-    if not isinstance(environment, OwnEnvironment):
-        return Followers(1, 0, follow, (), folder.path)
-    if cfg.trainer.num_nodes != 1:
-        raise InputError(f"trainer.num_nodes={cfg.trainer.num_nodes}: several nodes need SLURM or torchrun")
-    resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
-    count = local_processes(cfg.trainer)
-    return Followers(count, environment.port, follow, (resolved, folder, checkpoint), folder.path)
 
 
 def _build(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None) -> tuple[PoseTask, PoseDataModule]:
@@ -143,6 +163,7 @@ def _build(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None) -> tuple
     kept_split = read_json_file(folder.split) if checkpoint else None
     datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split)
     make(cfg.init)(net, annotations.skeleton)
+    freeze_unused(net, tuple(cfg.model.input_size), len(annotations.skeleton))
     if cfg.compile:
         net.compile(mode=cfg.compile)
     return build_task(cfg, net, datamodule), datamodule
@@ -271,15 +292,16 @@ def _shown(cfg: DictConfig, record: RunRecord, logger: WandbLogger | None) -> li
 def _trainer(
     cfg: DictConfig,
     folder: RunFolder,
-    plugins: Sequence[Any],
+    environment: ClusterEnvironment,
+    files: CheckpointFiles,
     callbacks: Sequence[pl.Callback],
-    logger: WandbLogger | None,
+    logger: WandbLogger | None = None,
 ) -> pl.Trainer:
     trainer: pl.Trainer = make(
         cfg.trainer,
         # Checkpoints come last, so that they hold the record of their own epoch.
         callbacks=[*callbacks, *_checkpoints(folder)],
-        plugins=list(plugins),
+        plugins=[environment, files],
         logger=logger or False,
         default_root_dir=str(folder.path),
         num_sanity_val_steps=0,
@@ -287,6 +309,7 @@ def _trainer(
         log_every_n_steps=1,
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(callback, RunProgress) for callback in callbacks),
+        **outer_layout(environment),
     )
     return trainer
 

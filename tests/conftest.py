@@ -54,3 +54,9 @@ def samples() -> Path:
 def small_lynx(tmp_path: Path) -> Path:
     """A raw Lynx-Pose dataset of six small pictures, good in every respect."""
     return write_lynx_pose(tmp_path / "lynx", lynx_pose_content(6))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A raw Lynx-Pose dataset of twelve small pictures, for command lines."""
+    return write_lynx_pose(tmp_path_factory.mktemp("data"), lynx_pose_content(12))

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 
 class LocalLauncher(Launcher):
@@ -31,15 +31,14 @@ class LocalLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and return what became of each, in their order."""
         # Imported here, because Hydra imports every plugin for every command.
+        from lynx_pose.sweeps.job_config import job_config
         from lynx_pose.sweeps.local_jobs import run_jobs
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        configs = [self._config(list(each), initial_job_idx + index) for index, each in enumerate(job_overrides)]
+        loader = self.hydra_context.config_loader
+        configs = [
+            job_config(loader, self.config, list(overrides), number)
+            for number, overrides in enumerate(job_overrides, initial_job_idx)
+        ]
         return run_jobs(configs, self.hydra_context.callbacks, self.jobs)
-
-    def _config(self, overrides: list[str], number: int) -> DictConfig:
-        config: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-        with open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = number
-        return config

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -29,12 +30,17 @@ class ResumingSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs; an error at the end names those that failed."""
         # Imported here, because Hydra imports every plugin for every command.
+        from lynx_pose.errors import InputError
         from lynx_pose.sweeps.outcome import raise_failures
-        from lynx_pose.sweeps.plan import combinations, jobs_to_run
+        from lynx_pose.sweeps.plan import combinations, jobs_to_run, require_one_process
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         folder = Path(self.config.hydra.sweep.dir)
-        jobs = jobs_to_run(combinations(parser.parse_overrides(arguments)), self.config, self._compose)
+        try:
+            require_one_process()
+            jobs = jobs_to_run(combinations(parser.parse_overrides(arguments)), self.config, self._compose)
+        except InputError as error:
+            raise CompactHydraException(str(error)) from error
         self.validate_batch_is_legal(jobs)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")

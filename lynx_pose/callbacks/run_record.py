@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,6 +15,7 @@ import pytorch_lightning as pl
 from lynx_pose.run_folder import RunFolder, write_json, write_text
 from lynx_pose.task import PoseTask
 
+log = logging.getLogger(__name__)
 Row = dict[str, float | int | None]
 
 
@@ -38,6 +41,13 @@ class RunRecord(pl.Callback):
         self._waiting_since = 0.0
         self._started = 0.0
         self._validated = False
+        self._unwritten: dict[Path, Any] = {}
+        self._began = 0.0
+        self._first_epoch = 0
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Note where this process began, which may be in the middle of the run."""
+        self._began, self._first_epoch = time.monotonic(), trainer.current_epoch
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -87,11 +97,35 @@ class RunRecord(pl.Callback):
         if improved:
             self.best = row
         if trainer.is_global_zero:
+            self._write(trainer, module, improved)
+
+    def _write(self, trainer: pl.Trainer, module: PoseTask, improved: bool) -> None:
+        """Write what the epoch adds; what cannot be written now is written with the next epoch."""
+        if improved:
+            self._unwritten[self.folder.predictions] = module.evaluation.results()
+        if self._validated and trainer.current_epoch in self.keep_poses_at:
+            self._unwritten[self.folder.epoch_predictions(trainer.current_epoch)] = module.evaluation.results()
+        self._unwritten[self.folder.progress] = self._progress(trainer)
+        try:
             self._write_rows()
-            if improved:
-                write_json(self.folder.predictions, module.evaluation.results())
-            if self._validated and trainer.current_epoch in self.keep_poses_at:
-                write_json(self.folder.epoch_predictions(trainer.current_epoch), module.evaluation.results())
+            for path in list(self._unwritten):
+                write_json(path, self._unwritten[path])
+                del self._unwritten[path]
+        except OSError as error:
+            log.error("epoch %d could not be written (%s); training goes on", trainer.current_epoch, error)
+
+    def _progress(self, trainer: pl.Trainer) -> dict[str, float | int | None]:
+        """Return how far the run is, for `python -m lynx_pose.sweeps`."""
+        epochs = trainer.max_epochs or 0
+        done = trainer.current_epoch + 1
+        per_epoch = (time.monotonic() - self._began) / (done - self._first_epoch)
+        return {
+            "epoch": trainer.current_epoch,
+            "epochs": epochs,
+            "AP": self.best["val/AP"] if self.best else None,
+            "images_per_second": round(self.train_images / max(self.train_seconds, 1e-9), 1),
+            "seconds_left": round(per_epoch * (epochs - done), 1),
+        }
 
     def add_untrained(self, trainer: pl.Trainer, task: PoseTask) -> None:
         """Record the figures of weights that were not trained, as epoch −1."""

@@ -70,6 +70,7 @@ class PoseDataModule(pl.LightningDataModule):
         self.annotations = annotations
         self.skeleton = annotations.skeleton
         self.left_out = annotations.left_out
+        self._first_epoch = 0
         records = list(annotations.records)
         if on_error == "skip":
             records = _readable(records, self.left_out)
@@ -77,6 +78,15 @@ class PoseDataModule(pl.LightningDataModule):
             self.train_records, self.val_records = _kept(records, kept_split)
         else:
             self.train_records, self.val_records = split_records(records, split, train_fraction, split_seed)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return what a checkpoint, written at the end of an epoch, has to remember: the epoch after it."""
+        assert self.trainer is not None, "a trainer writes checkpoints"
+        return {"epoch": self.trainer.current_epoch + 1}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin with the epoch after the checkpoint's."""
+        self._first_epoch = state["epoch"]
 
     @property
     def split_ids(self) -> dict[str, list[str]]:
@@ -92,7 +102,7 @@ class PoseDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[PoseBatch]:
         """Return shuffled, augmented crops."""
-        sampler = TrainingSampler(len(self.train_records), self.batch_size, self.seed, *self._share)
+        sampler = TrainingSampler(len(self.train_records), self.batch_size, self.seed, *self._share, self._first_epoch)
         return self._loader(self.train_records, self.augmentation, sampler)
 
     def val_dataloader(self) -> DataLoader[PoseBatch]:

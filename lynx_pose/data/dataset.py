@@ -135,15 +135,16 @@ class TrainingSampler(Sampler[tuple[int, int]]):
         seed: of the run.
         rank: this process.
         processes: how many there are.
+        epoch: to begin with. Lightning starts the workers of a continued run before it sets the epoch.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1):
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1, epoch: int = 0):
         self.count = count
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
         self.processes = processes
-        self.epoch = 0
+        self.epoch = epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls this before each one."""

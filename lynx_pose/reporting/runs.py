@@ -94,6 +94,7 @@ def _read_run(folder: RunFolder) -> Run:
 
 
 # What tables show otherwise, or what has no part in a result.
+NO_PREFIX_OF_A_ROW = ("logger", "hydra", "loader.num_workers", "sweep.")
 NO_PART_OF_A_ROW = ("model", "aug", "seed", "experiment", "name", "ckpt")
 
 
@@ -117,7 +118,7 @@ def _with_rows(runs: Sequence[Run]) -> list[Run]:
 def _options(run: Run) -> dict[str, str]:
     pairs = (override.lstrip("+~").partition("=") for override in run.summary.get("overrides", []))
     kept = {key: value for key, _, value in pairs if key not in NO_PART_OF_A_ROW}
-    return {key: value for key, value in kept.items() if not key.startswith(("logger", "hydra", "loader.num_workers"))}
+    return {key: value for key, value in kept.items() if not key.startswith(NO_PREFIX_OF_A_ROW)}
 
 
 def _read_curve(path: Path) -> tuple[tuple[int, float], ...]:

@@ -13,17 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig, open_dict, read_write
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
 
-from lynx_pose.errors import ProcessError
-from lynx_pose.run_folder import RunFolder, write_json
+from lynx_pose.errors import ended_by
+from lynx_pose.run_folder import RunFolder
+from lynx_pose.sweeps.job_config import job_folder
 from lynx_pose.sweeps.job_process import Share, run_job_process
+from lynx_pose.sweeps.outcome import returned, returned_as_failed, returned_without_result
 
 log = logging.getLogger(__name__)
 # Seconds that a job has for noting that it ends before it is killed.
@@ -72,7 +72,7 @@ def run_jobs(configs: Sequence[DictConfig], callbacks: Callbacks, at_once: int) 
     waiting = deque(enumerate(configs))
     free = deque(Share(number, at_once) for number in range(at_once))
     running: list[Job] = []
-    returned: dict[int, JobReturn] = {}
+    results: dict[int, JobReturn] = {}
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while waiting or running:
@@ -82,20 +82,18 @@ def run_jobs(configs: Sequence[DictConfig], callbacks: Callbacks, at_once: int) 
             for job in _ended(running):
                 running.remove(job)
                 free.append(job.share)
-                returned[job.index] = _settle(job)
+                results[job.index] = _settle(job)
     finally:
         for job in running:
             job.process.terminate()
         for job in running:
             job.stop()
         signal.signal(signal.SIGTERM, before)
-    return [returned[index] for index in range(len(configs))]
+    return [results[index] for index in range(len(configs))]
 
 
 def _start(context: Any, index: int, config: DictConfig, share: Share, callbacks: Callbacks) -> Job:
-    folder = _output_folder(config)
-    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
-        config.hydra.runtime.output_dir = str(folder.path.resolve())
+    folder = job_folder(config)
     process = context.Process(target=run_job_process, args=(config, callbacks, share, folder.path))
     log.info("%s: %s", folder.path.name, " ".join(config.hydra.overrides.task))
     process.start()
@@ -114,30 +112,11 @@ def _ended(running: Sequence[Job]) -> list[Job]:
 
 
 def _settle(job: Job) -> JobReturn:
-    """Make the job's summary say how it ended, where it could not do so itself, and leave no process behind."""
+    """Leave no process of the job behind, and say how it ended where it could not do so itself."""
     job.kill()
-    summary = job.folder.read_summary() if job.folder.summary.is_file() else {}
-    code = job.process.exitcode or 0
-    if job.stopped_because or (code and summary.get("status") not in ("failed", "interrupted")):
-        summary = {"overrides": list(job.config.hydra.overrides.task)} | summary
-        summary |= {"status": "failed", "error": job.stopped_because or _ended_by(code)}
-        write_json(job.folder.summary, summary)
-    returned = JobReturn()
-    returned.overrides = list(job.config.hydra.overrides.task)
-    returned.hydra_cfg = job.config
-    returned.status = JobStatus.FAILED if code or job.stopped_because else JobStatus.COMPLETED
-    returned.return_value = (
-        ProcessError(summary.get("error", "was interrupted")) if returned.status == JobStatus.FAILED else summary
-    )
-    return returned
-
-
-def _ended_by(code: int) -> str:
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"its process ended with code {code}"
-
-
-def _output_folder(config: DictConfig) -> RunFolder:
-    """Return the folder of a job, from its configuration with Hydra's part."""
-    # Resolvers of the kind ${hydra:job.num} look there.
-    HydraConfig.instance().set_config(config)
-    return RunFolder(Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))
+    code = job.process.exitcode
+    if job.stopped_because:
+        return returned_as_failed(job.config, job.stopped_because)
+    if code == 0:
+        return returned(job.config, None)
+    return returned_without_result(job.config, ended_by(code))

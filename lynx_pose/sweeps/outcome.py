@@ -1,4 +1,4 @@
-"""What a sweep says at its end."""
+"""What became of the jobs of a sweep, and what the sweep says at its end."""
 
 from __future__ import annotations
 
@@ -7,26 +7,58 @@ from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
+from omegaconf import DictConfig
 
 from lynx_pose.command import plain_message
+from lynx_pose.errors import ProcessError
+from lynx_pose.run_folder import write_json
+from lynx_pose.sweeps.job_config import job_folder
 
 
-def raise_failures(folder: Path, returned: Sequence[JobReturn]) -> None:
+def returned_without_result(config: DictConfig, reason: str) -> JobReturn:
+    """Make what Hydra gets for a job whose process ended; its summary may know better than `reason` why."""
+    folder = job_folder(config)
+    summary = folder.read_summary() if folder.summary.is_file() else {"status": "lost"}
+    if summary["status"] in ("failed", "interrupted"):
+        return returned(config, ProcessError(summary.get("error", "was interrupted")))
+    return returned_as_failed(config, reason)
+
+
+def returned_as_failed(config: DictConfig, reason: str) -> JobReturn:
+    """Make what Hydra gets for a job that could not say itself how it ended, and put that into its summary."""
+    folder = job_folder(config)
+    overrides = list(config.hydra.overrides.task)
+    earlier = folder.read_summary() if folder.summary.is_file() else {}
+    write_json(folder.summary, {"overrides": overrides} | earlier | {"status": "failed", "error": reason})
+    return returned(config, ProcessError(reason))
+
+
+def returned(config: DictConfig, error: Exception | None) -> JobReturn:
+    """Make what Hydra gets for a job that ended, well or with an error."""
+    result = JobReturn()
+    result.overrides = list(config.hydra.overrides.task)
+    result.hydra_cfg = config
+    result.status = JobStatus.FAILED if error else JobStatus.COMPLETED
+    result.return_value = error
+    return result
+
+
+def raise_failures(folder: Path, results: Sequence[JobReturn]) -> None:
     """Name the jobs that failed, each with the first line of its error.
 
     Raises:
         CompactHydraException: some did; Hydra prints its message alone.
     """
-    failed = [job for job in returned if job.status != JobStatus.COMPLETED]
+    failed = [result for result in results if result.status != JobStatus.COMPLETED]
     if not failed:
         return
-    lines = [f"{len(failed)} of {len(returned)} jobs failed; sweep.resume={folder} runs them again"]
-    for job in failed:
-        name = Path(job.hydra_cfg.hydra.runtime.output_dir).name if job.hydra_cfg is not None else job.overrides
-        lines.append(f"  {name}: {_first_line(job)}")
+    lines = [f"{len(failed)} of {len(results)} jobs failed; sweep.resume={folder} runs them again"]
+    for result in failed:
+        assert result.hydra_cfg is not None, "every launcher gives it"
+        lines.append(f"  {job_folder(result.hydra_cfg).path.name}: {_first_line(result)}")
     raise CompactHydraException("\n".join(lines))
 
 
-def _first_line(job: JobReturn) -> str:
-    error = job._return_value
+def _first_line(result: JobReturn) -> str:
+    error = result._return_value
     return plain_message(error).splitlines()[0] if isinstance(error, BaseException) else "did not end"

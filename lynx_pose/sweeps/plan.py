@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
@@ -29,6 +32,20 @@ CHANGEABLE = (
 )
 Overrides = list[str]
 Compose = Callable[[Overrides], DictConfig]
+
+
+def require_one_process() -> None:
+    """Refuse to sweep in several processes at once.
+
+    Raises:
+        InputError: torchrun or srun started several.
+    """
+    step = "SLURM_STEP_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", 1)) > 1
+    if step or "TORCHELASTIC_RUN_ID" in os.environ:
+        raise InputError(
+            "torchrun and srun start the processes of one run. Start a sweep in one process, and give each of its jobs "
+            "several with trainer=ddp trainer.devices=2, or make it SLURM jobs with hydra/launcher=slurm"
+        )
 
 
 def combinations(overrides: list[Override]) -> list[Overrides]:
@@ -85,7 +102,30 @@ def _is_left(run: RunFolder, config: DictConfig) -> bool:
         )
     if run.is_held():
         raise InputError(f"sweep.resume: {run.path} is being trained at this moment; wait for it or stop it")
-    return bool(run.read_summary()["status"] != "completed")
+    summary = run.read_summary()
+    _require_same_data(run, summary, config)
+    return bool(summary["status"] != "completed")
+
+
+def _require_same_data(run: RunFolder, summary: dict[str, Any], config: DictConfig) -> None:
+    """Refuse annotations other than those that an earlier job saw."""
+    then = summary.get("data", {}).get("fingerprint")
+    now = _fingerprint(OmegaConf.to_yaml(config.data, resolve=True)) if then else None
+    if now != then:
+        raise InputError(
+            f"sweep.resume: the annotations of data={config.data.name} have changed since {run.path.name} saw them "
+            f"(fingerprint {then}, now {now}). Resume the sweep with the files that it was started with, or start a "
+            "new one"
+        )
+
+
+@functools.cache
+def _fingerprint(data: str) -> str:
+    """Return the fingerprint of the dataset that a configuration, as YAML, describes."""
+    # Imported here: a sweep that is not resumed does without torch in its own process.
+    from lynx_pose.building import read_annotations
+
+    return read_annotations(OmegaConf.create({"data": OmegaConf.create(data)})).fingerprint
 
 
 def _overrides_of(run: RunFolder) -> Overrides:

@@ -1,0 +1,174 @@
+"""How processes that torchrun or SLURM started learn from process 0 what to train, and that one of them failed.
+
+Only process 0 reads the command line, so there is one folder and one decision where to continue.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.plugins.environments import ClusterEnvironment, TorchElasticEnvironment
+from torch.distributed import TCPStore
+
+from lynx_pose.command import plain_message
+from lynx_pose.errors import InputError, ProcessError
+from lynx_pose.processes import GRACE, TOGETHER
+from lynx_pose.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+# Beside the ports that Lightning derives from SLURM's job ids, 15000 to 24999.
+PORT_OFFSET = 10_000
+# Until all processes have come.
+PATIENCE = timedelta(minutes=5)
+# Seconds between looks at what became of the others.
+INTERVAL = 1.0
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What every process of a run has to know.
+
+    Args:
+        cfg: the composed configuration.
+        folder: of the run.
+        checkpoint: to continue from.
+    """
+
+    cfg: DictConfig
+    folder: RunFolder
+    checkpoint: Path | None
+
+    def to_json(self) -> str:
+        """Return it as text."""
+        content = {
+            "cfg": OmegaConf.to_container(self.cfg, resolve=True),
+            "folder": str(self.folder.path.resolve()),
+            "checkpoint": str(self.checkpoint) if self.checkpoint else None,
+        }
+        return json.dumps(content)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read it from text."""
+        content = json.loads(text)
+        checkpoint = Path(content["checkpoint"]) if content["checkpoint"] else None
+        return cls(OmegaConf.create(content["cfg"]), RunFolder(Path(content["folder"])), checkpoint)
+
+
+class Board:
+    """Where the processes of a run leave notes for each other.
+
+    Args:
+        environment: what torchrun or SLURM says of this process.
+
+    Raises:
+        ProcessError: process 0 cannot be reached.
+    """
+
+    def __init__(self, environment: ClusterEnvironment):
+        self.rank, self.processes = environment.global_rank(), environment.world_size()
+        # torchrun has opened a store of its own.
+        has_store = isinstance(environment, TorchElasticEnvironment)
+        port = environment.main_port + (0 if has_store else PORT_OFFSET)
+        leads = self.rank == 0 and not has_store
+        try:
+            self._store = TCPStore(environment.main_address, port, None, leads, PATIENCE, wait_for_workers=False)
+        except RuntimeError as error:
+            raise ProcessError(f"{environment.main_address}:{port}: process 0 cannot be reached ({error})") from None
+        self._prefix = f"lynx_pose/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/"
+
+    def leave(self, name: str, text: str) -> None:
+        """Leave a note."""
+        self._store.set(self._prefix + name, text)
+
+    def await_note(self, name: str) -> str:
+        """Wait for a note and return it."""
+        return bytes(self._store.get(self._prefix + name)).decode()
+
+    def note(self, name: str) -> str | None:
+        """Return a note if it is there already."""
+        return self.await_note(name) if self._store.check([self._prefix + name]) else None
+
+    def count(self, name: str, more: int) -> int:
+        """Add to a number and return it."""
+        return int(self._store.add(self._prefix + name, more))
+
+
+class Leading:
+    """Process 0's part: a context in which the others know what to train and end when it fails.
+
+    Args:
+        board: of the run.
+        announcement: what to train.
+    """
+
+    def __init__(self, board: Board, announcement: Announcement):
+        self.board = board
+        self.announcement = announcement
+        self.failure: str | None = None
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.board.leave("announcement", self.announcement.to_json())
+        deadline = time.monotonic() + PATIENCE.total_seconds()
+        while (come := self.board.count("come", 0)) < self.board.processes - 1:
+            if time.monotonic() > deadline:
+                raise ProcessError(f"{come} of {self.board.processes - 1} other processes of the run have come")
+            time.sleep(0.05)
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, Exception):
+            self._ended.wait(TOGETHER)
+        self._ended.set()
+        if error is not None:
+            self.board.leave("over", "")
+        if self.failure is not None and not isinstance(error, InputError):
+            raise ProcessError(self.failure) from error
+
+    def _watch(self) -> None:
+        """Stop this process when another fails, because without it the next step never ends."""
+        while not self._ended.wait(INTERVAL):
+            self.failure = self.board.note("failure")
+            if self.failure is not None:
+                os.kill(os.getpid(), signal.SIGTERM)
+                if not self._ended.wait(GRACE):
+                    log.error("%s; this process waits for it in vain and is killed", self.failure)
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return
+
+
+def follow_announcement(board: Board) -> Announcement:
+    """Wait for what process 0 announces, and from then on end when it fails."""
+    announcement = Announcement.from_json(board.await_note("announcement"))
+    board.count("come", 1)
+    threading.Thread(target=_end_with_leader, args=(board,), daemon=True).start()
+    return announcement
+
+
+def tell_failure(board: Board, error: BaseException) -> None:
+    """Tell process 0 that this one failed."""
+    reason = plain_message(error).splitlines()[0]
+    board.leave("failure", f"process {board.rank} of the run: {reason} (rank-{board.rank}.log says more)")
+
+
+def _end_with_leader(board: Board) -> None:
+    try:
+        while board.note("over") is None:
+            time.sleep(INTERVAL)
+    except RuntimeError:
+        # Process 0 is gone; if the run is complete, we end by ourselves.
+        time.sleep(GRACE)
+    os.kill(os.getpid(), signal.SIGKILL)
