@@ -6,7 +6,6 @@ Only process 0 reads the command line, so there is one folder and one decision w
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import threading
@@ -15,18 +14,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins.environments import ClusterEnvironment, TorchElasticEnvironment
 from torch.distributed import TCPStore
 
 from lynx_pose.command import plain_message
-from lynx_pose.errors import InputError, ProcessError
-from lynx_pose.processes import GRACE, TOGETHER
+from lynx_pose.errors import ProcessError
+from lynx_pose.processes import GRACE, Peers
 from lynx_pose.run_folder import RunFolder
 
-log = logging.getLogger(__name__)
 # Beside the ports that Lightning derives from SLURM's job ids, 15000 to 24999.
 PORT_OFFSET = 10_000
 # Until all processes have come.
@@ -105,8 +103,8 @@ class Board:
         return int(self._store.add(self._prefix + name, more))
 
 
-class Leading:
-    """Process 0's part: a context in which the others know what to train and end when it fails.
+class Leading(Peers):
+    """Process 0's part: a context in which the others know what to train, and end when it fails.
 
     Args:
         board: of the run.
@@ -114,10 +112,9 @@ class Leading:
     """
 
     def __init__(self, board: Board, announcement: Announcement):
+        super().__init__()
         self.board = board
         self.announcement = announcement
-        self.failure: str | None = None
-        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
         self.board.leave("announcement", self.announcement.to_json())
@@ -130,24 +127,16 @@ class Leading:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, Exception):
-            self._ended.wait(TOGETHER)
-        self._ended.set()
+        self._leave(error)
         if error is not None:
             self.board.leave("over", "")
-        if self.failure is not None and not isinstance(error, InputError):
-            raise ProcessError(self.failure) from error
+        self._raise_failure(error)
 
     def _watch(self) -> None:
-        """Stop this process when another fails, because without it the next step never ends."""
-        while not self._ended.wait(INTERVAL):
-            self.failure = self.board.note("failure")
-            if self.failure is not None:
-                os.kill(os.getpid(), signal.SIGTERM)
-                if not self._ended.wait(GRACE):
-                    log.error("%s; this process waits for it in vain and is killed", self.failure)
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return
+        # Also while we leave: another process may be about to say why.
+        while (reason := self.board.note("failure")) is None:
+            time.sleep(INTERVAL)
+        self._fail(reason)
 
 
 def follow_announcement(board: Board) -> Announcement:
@@ -158,10 +147,12 @@ def follow_announcement(board: Board) -> Announcement:
     return announcement
 
 
-def tell_failure(board: Board, error: BaseException) -> None:
-    """Tell process 0 that this one failed."""
+def tell_failure(board: Board, error: BaseException) -> NoReturn:
+    """Tell process 0 that this one failed, and let it end the run; end by ourselves if it does not."""
     reason = plain_message(error).splitlines()[0]
     board.leave("failure", f"process {board.rank} of the run: {reason} (rank-{board.rank}.log says more)")
+    time.sleep(2 * GRACE)
+    raise SystemExit(1) from error
 
 
 def _end_with_leader(board: Board) -> None:
@@ -171,4 +162,6 @@ def _end_with_leader(board: Board) -> None:
     except RuntimeError:
         # Process 0 is gone; if the run is complete, we end by ourselves.
         time.sleep(GRACE)
-    os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+    # Not as a failure, for which SLURM and torchrun would kill process 0 before it has said what happened.
+    os._exit(0)

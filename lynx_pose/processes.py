@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -103,7 +102,42 @@ def local_processes(trainer: DictConfig) -> int:
     raise InputError(f"trainer.devices={devices}: must be a number of devices, a list of them, or auto")
 
 
-class Followers:
+class Peers:
+    """The other processes of a run, as process 0 sees them: when one of them fails, this one stops and says so."""
+
+    def __init__(self) -> None:
+        self.failure: str | None = None
+        self._failed = threading.Event()
+        self._leaving = threading.Event()
+
+    def _fail(self, reason: str) -> None:
+        """Stop this process, called in a thread of its own: without the other, its next step never ends."""
+        self.failure = reason
+        self._failed.set()
+        if self._leaving.is_set():
+            return
+        os.kill(os.getpid(), signal.SIGTERM)
+        if not self._leaving.wait(GRACE):
+            log.error("%s; this process waits for it in vain and is killed", reason)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _leave(self, error: BaseException | None) -> None:
+        """Begin to end; after an error give the others time to say theirs: here only a connection may be lost."""
+        self._leaving.set()
+        try:
+            if isinstance(error, Exception):
+                self._failed.wait(TOGETHER)
+        except KeyboardInterrupt:
+            # Of `_fail`, which came together with the error; a person's goes its way.
+            if self.failure is None:
+                raise
+
+    def _raise_failure(self, error: BaseException | None) -> None:
+        if self.failure is not None and not isinstance(error, InputError):
+            raise ProcessError(self.failure) from error
+
+
+class Followers(Peers):
     """The processes 1, 2, … of a run whose process 0 is this one; a context that ends with all of them.
 
     Args:
@@ -115,8 +149,7 @@ class Followers:
     """
 
     def __init__(self, count: int, port: int, work: Callable[..., Any], arguments: tuple[Any, ...], folder: RunFolder):
-        self.failure: str | None = None
-        self._ended = False
+        super().__init__()
         context = multiprocessing.get_context("spawn")
         self._processes = []
         self._messages = []
@@ -137,45 +170,25 @@ class Followers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, Exception):
-            self._await_failure()
-        self._ended = True
-        if error is not None:
-            for process in self._processes:
-                process.terminate()
+        if self._processes:
+            self._leave(error)
         for process in self._processes:
-            process.join(GRACE)
+            if error is None:
+                process.join(GRACE)
             process.kill()
             process.join()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-        if self.failure is not None and not isinstance(error, InputError):
-            raise ProcessError(self.failure) from error
-
-    def _await_failure(self) -> None:
-        """Give the followers time to say what failed: here only the loss of a connection may be known."""
-        deadline = time.monotonic() + TOGETHER
-        while self._processes and self.failure is None and time.monotonic() < deadline:
-            time.sleep(0.05)
+        self._raise_failure(error)
 
     def _watch(self) -> None:
-        """Stop this process when a follower fails, because without it the next step never ends."""
         alive = dict(enumerate(self._processes))
-        while alive and self.failure is None:
+        while alive:
             wait([process.sentinel for process in alive.values()])
             for index, process in [(i, p) for i, p in alive.items() if not p.is_alive()]:
                 del alive[index]
-                if process.exitcode and not self._ended:
-                    self.failure = self._reason(index)
-        if self.failure is not None:
-            self._stop_this_process()
-
-    def _stop_this_process(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(GRACE)
-        if not self._ended:
-            log.error("%s; this process waits for it in vain and is killed", self.failure)
-            os.kill(os.getpid(), signal.SIGKILL)
+                if process.exitcode and self.failure is None:
+                    self._fail(self._reason(index))
 
     def _reason(self, index: int) -> str:
         try:
@@ -190,8 +203,7 @@ def _follow(
     environment: OwnEnvironment, work: Callable[..., Any], arguments: tuple[Any, ...], log_file: Path, said: Connection
 ) -> None:
     """Be a follower: log into a file of one's own, and end when process 0 does."""
-    # Ctrl-C reaches all processes of a terminal; process 0 ends us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_signals_to_leader()
     end_with_parent(signal.SIGKILL)
     log_into(log_file)
     try:
@@ -200,6 +212,15 @@ def _follow(
         log.exception("process %d failed", environment.rank)
         said.send(plain_message(error).splitlines()[0])
         sys.exit(1)
+
+
+def leave_signals_to_leader() -> None:
+    """Ignore what ends a run, which reaches all of its processes: process 0 ends the run and us.
+
+    It may be waiting for us within a step, deaf to its own signal, until we have taken our part in it.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def log_into(path: Path) -> None:

@@ -34,7 +34,15 @@ from lynx_pose.configuration import differing_keys
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.errors import InputError, ProcessError
 from lynx_pose.models.unused import freeze_unused
-from lynx_pose.processes import Followers, OwnEnvironment, local_processes, log_into, outer_environment, outer_layout
+from lynx_pose.processes import (
+    Followers,
+    OwnEnvironment,
+    leave_signals_to_leader,
+    local_processes,
+    log_into,
+    outer_environment,
+    outer_layout,
+)
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json
 from lynx_pose.task import PoseTask
 
@@ -97,6 +105,7 @@ def train(cfg: DictConfig, hydra_cfg: DictConfig) -> dict[str, Any]:
 
 def join(environment: ClusterEnvironment) -> None:
     """Take part in the run of process 0, as a process that torchrun or SLURM started."""
+    leave_signals_to_leader()
     board = Board(environment)
     told = follow_announcement(board)
     log_into(told.folder.rank_log(board.rank))
@@ -105,8 +114,6 @@ def join(environment: ClusterEnvironment) -> None:
     except Exception as error:
         log.exception("process %d failed", board.rank)
         tell_failure(board, error)
-        # So that torchrun and SLURM know as well.
-        raise SystemExit(1) from error
 
 
 def _others(environment: ClusterEnvironment, announcement: Announcement) -> Leading | Followers:

@@ -12,6 +12,8 @@ ClusterName=lynx_pose
 SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
 AuthType=auth/munge
+# A job that is queued again may start after so many seconds and one, instead of two minutes.
+AuthInfo=cred_expire=5
 StateSaveLocation=$state/controller
 SlurmctldPidFile=$state/slurmctld.pid
 SlurmctldLogFile=$state/slurmctld.log

@@ -52,16 +52,15 @@ def trained(tmp_path_factory, data):
 
 @pytest.mark.slow
 def test_figures_do_not_depend_on_the_number_of_processes(trained, tmp_path):
-    """Twelve animals in batches of two: three processes get two batches each; of batches of five, one gets none."""
-    for batch_size in (2, 7):
-        written = []
-        for count in (1, 2, 3):
-            output = tmp_path / f"{batch_size}-{count}"
-            changes = f'overrides=["trainer.devices={count}","loader.batch_size={batch_size}"]'
-            run("evaluate", f"run={trained}", changes, f"hydra.run.dir={output}", cwd=tmp_path)
-            written.append((output / "evaluation.json").read_bytes() + (output / "predictions.json").read_bytes())
-        assert written[0] == written[1] == written[2]
-        assert len(json.loads((output / "predictions.json").read_text())) == 12
+    """Twelve animals in two batches, so that they divide unevenly among two processes, and a third gets none."""
+    written = []
+    for count in (1, 2, 3):
+        changes = f'overrides=["trainer.devices={count}","loader.batch_size=7"]'
+        run("evaluate", f"run={trained}", changes, f"hydra.run.dir={count}", cwd=tmp_path)
+        output = tmp_path / str(count)
+        written.append((output / "evaluation.json").read_bytes() + (output / "predictions.json").read_bytes())
+    assert written[0] == written[1] == written[2]
+    assert len(json.loads((output / "predictions.json").read_text())) == 12
 
 
 @pytest.mark.slow
