@@ -81,8 +81,13 @@ def _keep(path: Path, before: Path) -> None:
         link.replace(before)
 
 
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _line(error: BaseException) -> str:
+    """Say why in a line; torch's writer hides what the system said behind an error of its own."""
+    origin = error
+    while origin.__context__ is not None and not isinstance(origin, OSError):
+        origin = origin.__context__
+    said = str(origin if isinstance(origin, OSError) else error)
+    return said.splitlines()[0] if said else type(error).__name__
 
 
 def continuable(checkpoint: Path) -> Path:

@@ -61,7 +61,7 @@ warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
 # An epoch that is not validated has no AP to compare, which is no reason to warn.
 warnings.filterwarnings("ignore", message=".*could not find the monitored key.*")
 # What may differ when a run is continued: how long and on what it trains, and who listens.
-CHANGEABLE = ("ckpt", "trainer", "logger", "data.cache", "data.cache_gb", "sweep")
+CHANGEABLE = ("ckpt", "trainer", "logger", "data.cache", "data.cache_gb", "loader.num_workers", "sweep")
 PACKAGES = (
     "torch",
     "pytorch-lightning",

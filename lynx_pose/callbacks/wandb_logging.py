@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,37 @@ from pytorch_lightning.loggers import WandbLogger
 from lynx_pose.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
+
+
+class HarmlessWandbLogger(WandbLogger):
+    """Lightning's logger, which stops logging rather than training when something is wrong on W&B's side."""
+
+    broken = False
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log figures."""
+        self._attempt(super().log_metrics, metrics, step)
+
+    def log_hyperparams(self, params: Any) -> None:
+        """Log the configuration."""
+        self._attempt(super().log_hyperparams, params)
+
+    def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
+        """Log pictures."""
+        self._attempt(super().log_image, key, images, step, **kwargs)
+
+    def finalize(self, status: str) -> None:
+        """Note how training ended."""
+        self._attempt(super().finalize, status)
+
+    def _attempt(self, action: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+        if self.broken:
+            return
+        try:
+            action(*arguments, **options)
+        except Exception as error:  # any failure of a service that training does not need
+            self.broken = True
+            log.warning("training goes on without Weights & Biases: %s", error)
 
 
 @contextmanager
@@ -50,7 +81,7 @@ def _start(cfg: DictConfig, folder: RunFolder, sweep: str | None, earlier: str |
         # Not at the top of the module: where it is absent, training goes on without it.
         import wandb
 
-        logger = WandbLogger(
+        logger = HarmlessWandbLogger(
             name=cfg.name,
             group=sweep,
             save_dir=str(folder.path),

@@ -31,6 +31,8 @@ CHANGEABLE = (
     "trainer.enable_progress_bar",
 )
 Overrides = list[str]
+# What tells a job from the others of its sweep.
+Identity = frozenset[tuple[str, str]]
 Compose = Callable[[Overrides], DictConfig]
 
 
@@ -70,14 +72,14 @@ def jobs_to_run(jobs: list[Overrides], config: DictConfig, compose: Compose) -> 
     if config.sweep.resume is None:
         return jobs
     folder = Path(config.hydra.sweep.dir)
-    earlier = {_identity(_overrides_of(run)): run for run in job_folders(folder)}
+    earlier = {identity(overrides_of(run)): run for run in job_folders(folder)}
     if not earlier:
         raise InputError(f"sweep.resume={config.sweep.resume}: {folder} holds no sweep")
-    _require_same_keys([_identity(job) for job in jobs], list(earlier))
+    _require_same_keys([identity(job) for job in jobs], list(earlier))
     number = max(number_of(run.path.name) for run in earlier.values())
     left = []
     for job in jobs:
-        run = earlier.get(_identity(job))
+        run = earlier.get(identity(job))
         if run is None:
             number += 1
             left.append([*job, _in_folder(folder), _as(_numbered(config, number))])
@@ -128,11 +130,12 @@ def _fingerprint(data: str) -> str:
     return read_annotations(OmegaConf.create({"data": OmegaConf.create(data)})).fingerprint
 
 
-def _overrides_of(run: RunFolder) -> Overrides:
+def overrides_of(run: RunFolder) -> Overrides:
+    """Return the overrides that a job was started with."""
     return [str(override) for override in OmegaConf.load(run.overrides)]
 
 
-def _identity(overrides: Overrides) -> frozenset[tuple[str, str]]:
+def identity(overrides: Overrides) -> Identity:
     """Return what tells a job from the others of its sweep: its overrides, in no order."""
     pairs = (override.partition("=") for override in overrides)
     return frozenset((key, value) for key, _, value in pairs if not _has_no_part(key.lstrip("+~")))
@@ -142,7 +145,7 @@ def _has_no_part(key: str) -> bool:
     return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in CHANGEABLE)
 
 
-def _require_same_keys(now: Sequence[frozenset[tuple[str, str]]], then: Sequence[frozenset[tuple[str, str]]]) -> None:
+def _require_same_keys(now: Sequence[Identity], then: Sequence[Identity]) -> None:
     """Refuse a command whose options, other than values that are swept over, are not those of the sweep."""
     new, old = _values(now), _values(then)
     differing = [
@@ -157,7 +160,7 @@ def _require_same_keys(now: Sequence[frozenset[tuple[str, str]]], then: Sequence
         )
 
 
-def _values(jobs: Sequence[frozenset[tuple[str, str]]]) -> dict[str, set[str]]:
+def _values(jobs: Sequence[Identity]) -> dict[str, set[str]]:
     values: dict[str, set[str]] = {}
     for job in jobs:
         for key, value in job:
