@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from lynx_pose.errors import InputError
 
@@ -131,15 +133,21 @@ class RunFolder:
         """
         if not self.config.is_file():
             raise InputError(f"{self.path}: is not the folder of a run (it has no .hydra/config.yaml)")
-        config = OmegaConf.load(self.config)
-        assert isinstance(config, DictConfig)
+        try:
+            config = OmegaConf.load(self.config)
+        except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
+            raise InputError(f"{self.config}: is damaged ({str(error).splitlines()[0]})") from None
+        if not isinstance(config, DictConfig) or not all(key in config for key in ("model", "aug", "seed")):
+            raise InputError(f"{self.config}: is not the configuration of a run")
         return config
 
     def read_summary(self) -> dict[str, Any]:
         """Return the summary; a run that has written none yet counts as interrupted."""
         if not self.summary.is_file():
             return {"status": "interrupted"}
-        summary: dict[str, Any] = read_json_file(self.summary)
+        summary = read_json_file(self.summary)
+        if not isinstance(summary, dict) or not isinstance(summary.get("status"), str):
+            raise InputError(f"{self.summary}: is damaged (it has no status)")
         return summary
 
 

@@ -34,6 +34,7 @@ from lynx_pose.configuration import differing_keys
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.errors import InputError, ProcessError
 from lynx_pose.models.unused import freeze_unused
+from lynx_pose.options import check_options
 from lynx_pose.processes import (
     Followers,
     OwnEnvironment,
@@ -164,6 +165,7 @@ def follow(environment: ClusterEnvironment, cfg: DictConfig, folder: RunFolder, 
 
 def _build(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None) -> tuple[PoseTask, PoseDataModule]:
     """Make task and data, the same in every process; a run that is continued keeps its split."""
+    check_options(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     annotations = read_annotations(cfg)
     net = build_net(cfg, len(annotations.skeleton))

@@ -17,12 +17,35 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Decode a photograph to [H, W, 3] RGB, turned upright by its EXIF orientation.
 
     Raises:
-        InputError: the file cannot be read, is no image, or ends before the image does.
+        InputError: the file cannot be read, is no image, claims far too many pixels, or ends before the image does.
     """
+    data = _read_bytes(path)
+    _claimed_size(data, path)
+    return _decode(data, path)
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: the image cannot be read ({error.strerror})") from None
+
+
+def _claimed_size(data: bytes, path: Path) -> tuple[int, int] | None:
+    """Return (width, height) as the file's header says, before anything is decoded; None if it has no header."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{path}: is not decoded, because it claims more pixels than photographs have ({error})"
+        ) from None
+    except (OSError, SyntaxError, ValueError):
+        # The decoder says what is wrong.
+        return None
+
+
+def _decode(data: bytes, path: Path) -> NDArray[np.uint8]:
     # OpenCV fills the missing part of a truncated file with grey and says nothing, so it only decodes
     # files that are seen to be complete; Pillow judges the others.
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if _is_complete(data) else None
@@ -38,14 +61,18 @@ def read_checked(path: Path, size: tuple[int, int], source: str) -> NDArray[np.u
         InputError: as `read_image`, or the sizes differ; the message names the annotation, too.
     """
     try:
-        image = read_image(path)
+        data = _read_bytes(path)
+        claimed = _claimed_size(data, path)
+        # Turned by EXIF, its sides change places. A file of another size is not decoded: it may be enormous.
+        if claimed is None or sorted(claimed) == sorted(size):
+            image = _decode(data, path)
+            claimed = image.shape[1], image.shape[0]
     except InputError as error:
         raise InputError(f"{error}; it belongs to {source}. Leave such records out with data.on_error=skip") from None
-    height, width = image.shape[:2]
-    if (width, height) != tuple(size):
+    if claimed != tuple(size):
         raise InputError(
-            f"{path}: the image is {width}×{height} pixels but {source} says {size[0]}×{size[1]}; its keypoints "
-            "would be misplaced. Correct the annotation, or leave such records out with data.on_error=skip"
+            f"{path}: the image is {claimed[0]}×{claimed[1]} pixels but {source} says {size[0]}×{size[1]}; its "
+            "keypoints would be misplaced. Correct the annotation, or leave such records out with data.on_error=skip"
         )
     return image
 
@@ -58,7 +85,11 @@ def _is_complete(data: bytes) -> bool:
 def _read_strictly(data: bytes, path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):
+                # Pillow would cut off what is brighter than 255 of 65535.
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            return np.array(upright.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "not an image, or damaged" if isinstance(error, Image.UnidentifiedImageError) else error
         raise InputError(f"{path}: the image cannot be decoded ({reason})") from None

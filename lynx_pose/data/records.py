@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 
+# Of the photograph's sides; the box of an animal that is seen in part may be larger than the photograph.
+LARGEST_BOX = 20
+
 
 @dataclass(frozen=True, eq=False)
 class PoseRecord:
@@ -116,6 +119,11 @@ def _checked_box(box: NDArray[np.float64], image_size: tuple[int, int], source: 
         raise InputError(
             f"{source}: the box {box.tolist()} is empty; x, y, width, height in pixels are expected. "
             "Correct it, or leave such records out with data.on_error=skip"
+        )
+    if width > LARGEST_BOX * image_size[0] or height > LARGEST_BOX * image_size[1]:
+        raise InputError(
+            f"{source}: the box {box.tolist()} is more than {LARGEST_BOX} times the photograph of "
+            f"{image_size[0]}×{image_size[1]} pixels. Correct it, or leave such records out with data.on_error=skip"
         )
     if x >= image_size[0] or y >= image_size[1] or x + width <= 0 or y + height <= 0:
         raise InputError(

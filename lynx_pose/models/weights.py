@@ -147,9 +147,11 @@ def network_state(path: Path) -> dict[str, Tensor]:
     """Return the network's tensors from a Lightning checkpoint of ours, without running code from it."""
     content = read_checkpoint(path)
     state = content.get("state_dict")
-    if not isinstance(state, dict) or not any(name.startswith("net.") for name in state):
+    items = state.items() if isinstance(state, dict) else ()
+    weights = {name: value for name, value in items if str(name).startswith("net.") and isinstance(value, Tensor)}
+    if not weights:
         raise InputError(f"{path}: is not a checkpoint of lynx_pose (no network in it)")
-    return {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+    return {name.removeprefix("net."): value for name, value in weights.items()}
 
 
 def require_skeleton(checkpoint: Mapping[str, Any], skeleton: Skeleton, source: Path | str) -> None:
@@ -158,13 +160,21 @@ def require_skeleton(checkpoint: Mapping[str, Any], skeleton: Skeleton, source: 
     Raises:
         InputError: it names both.
     """
-    described = checkpoint.get("lynx_pose", {}).get("skeleton")
-    names = Skeleton.from_dict(described).names if described else skeleton.names
+    names = _described_names(checkpoint["lynx_pose"], source) if "lynx_pose" in checkpoint else skeleton.names
     if names != skeleton.names:
         raise InputError(
             f"{source}: was trained on {len(names)} keypoints ({', '.join(names[:3])}, …) but the data have "
             f"{len(skeleton)} ({', '.join(skeleton.names[:3])}, …)"
         )
+
+
+def _described_names(note: Any, source: Path | str) -> tuple[str, ...]:
+    try:
+        return Skeleton.from_dict(note["skeleton"]).names
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{source}: what it says of its keypoints is damaged ({type(error).__name__}: {error})"
+        ) from None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -210,7 +210,10 @@ BAD_COCO = {
     ),
     "no such image": (_set(["annotations", 2, "image_id"], 5), r"annotations\[2\]: image_id 5"),
     "no categories": (_without("categories"), "no list 'categories'"),
-    "category without keypoints": (_set(["categories", 0, "keypoints"], []), "different keypoint lists"),
+    "category without keypoints": (
+        lambda content: content["categories"][0].update(keypoints=[], skeleton=[]),
+        "different keypoint lists",
+    ),
     "keypoints are text": (_set(["annotations", 2, "keypoints"], "abc"), r"annotations\[2\]: keypoints"),
 }
 

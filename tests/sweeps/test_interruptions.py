@@ -149,11 +149,10 @@ def test_a_full_disk_costs_no_checkpoint_that_is_there(whole, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 
     # Loading processes would pass pictures on through files of the kind that the limit forbids.
-    more = ["loader.num_workers=0", "logger.images_every_n_epochs=1", f"ckpt={last}"]
+    more = ["loader.num_workers=0", f"ckpt={last}"]
     process = _start(*options, *more, cwd=tmp_path, preexec_fn=limit)
     _, messages = process.communicate(timeout=300)
     assert process.returncode == 1
-    assert "training goes on without Weights & Biases: [Errno 27] File too large" in messages
     assert messages.count("last.ckpt: could not be written ([Errno 27] File too large)") > 2
     assert "Make room" in messages
     assert "Traceback" not in messages

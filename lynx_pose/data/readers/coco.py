@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lynx_pose.data.readers.parsing import (
+    Area,
     Box,
     Fields,
     Finite,
     Size,
+    add_once,
     existing_folder,
     find_image,
     listed,
@@ -45,7 +47,7 @@ class _Annotation(Fields):
     category_id: int | str
     bbox: Box
     keypoints: tuple[Finite, ...]
-    area: Finite | None = None
+    area: Area | None = None
 
 
 class _Category(Fields):
@@ -151,11 +153,13 @@ def _records(
     on_error: str,
     left_out: Counter[str],
 ) -> list[PoseRecord]:
-    images = {}
+    images: dict[int | str, _Image] = {}
     for number, raw in enumerate(listed(content, "images", path)):
         with tolerating(on_error, left_out):
-            image = parse(_Image, raw, f"{path}: images[{number}]")
-            images[image.id] = image
+            source = f"{path}: images[{number}]"
+            image = parse(_Image, raw, source)
+            add_once(images, image.id, image, "image", source)
+    categories = set(_categories(content, path))
     records: dict[str, PoseRecord] = {}
     for number, raw in enumerate(listed(content, "annotations", path)):
         if isinstance(raw, dict) and _without_pose(raw):
@@ -164,6 +168,8 @@ def _records(
         with tolerating(on_error, left_out):
             source = f"{path}: annotations[{number}]"
             annotation = parse(_Annotation, raw, source)
+            if annotation.category_id not in categories:
+                raise InputError(f"{source}: category_id {annotation.category_id!r} is not among the file's categories")
             name = f"{side}:{annotation.id}"
             if name in records:
                 raise InputError(f"{source}: the annotation id {annotation.id} occurs twice in the file")
@@ -215,14 +221,34 @@ def _keypoint_values(annotation: _Annotation, count: int, source: str) -> NDArra
     return np.asarray(annotation.keypoints).reshape(count, 3)
 
 
+def _categories(content: dict[str, Any], path: Path) -> dict[int | str, _Category]:
+    """Read the categories and check what they say of keypoints."""
+    categories: dict[int | str, _Category] = {}
+    for number, raw in enumerate(listed(content, "categories", path)):
+        source = f"{path}: categories[{number}]"
+        category = parse(_Category, raw, source)
+        add_once(categories, category.id, category, "category", source)
+        names, first = category.keypoints, _first_number(category.skeleton)
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"{source}: has the keypoint '{name}' twice")
+        for limb in category.skeleton:
+            if not all(first <= end < len(names) + first for end in limb):
+                raise InputError(f"{source}: the limb {list(limb)} does not join two of its {len(names)} keypoints")
+    return categories
+
+
+def _first_number(limbs: Sequence[tuple[int, int]]) -> int:
+    """Return the number of the first keypoint: COCO counts from 1, but some files (ATRW) from 0."""
+    return 0 if any(0 in limb for limb in limbs) else 1
+
+
 def _skeleton(content: dict[str, Any], path: Path) -> Skeleton:
     """Take names and limbs from the categories that the annotations use; they must agree."""
-    used = {raw.get("category_id") for raw in listed(content, "annotations", path) if isinstance(raw, dict)}
-    categories = [
-        parse(_Category, raw, f"{path}: categories[{number}]")
-        for number, raw in enumerate(listed(content, "categories", path))
-    ]
-    described = {(category.keypoints, category.skeleton) for category in categories if category.id in used}
+    named = (raw.get("category_id") for raw in listed(content, "annotations", path) if isinstance(raw, dict))
+    used = {name for name in named if isinstance(name, int | str)}
+    categories = _categories(content, path)
+    described = {(category.keypoints, category.skeleton) for name, category in categories.items() if name in used}
     described = {(names, limbs) for names, limbs in described if names}
     if len({names for names, _ in described}) != 1:
         raise InputError(
@@ -231,8 +257,7 @@ def _skeleton(content: dict[str, Any], path: Path) -> Skeleton:
     names, limbs = next(iter(described))
     if names == ANIMAL_POSE_20.names:
         return ANIMAL_POSE_20
-    # COCO counts keypoints from 1 in a skeleton, but some files (ATRW) count from 0.
-    base = 0 if any(0 in limb for limb in limbs) else 1
+    base = _first_number(limbs)
     edges = tuple((start - base, end - base) for start, end in limbs)
     return Skeleton(names, mirrored_pairs(names), edges, (), (), (1.0,) * len(names))
 

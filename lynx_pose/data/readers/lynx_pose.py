@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lynx_pose.data.readers.parsing import (
     Box,
     Fields,
     Finite,
     Size,
+    add_once,
     existing_folder,
     find_image,
     listed,
@@ -47,6 +48,13 @@ class _Annotation(Fields):
     keypoints: dict[str, tuple[Finite, Finite]]
     attributes: _Attributes = Field(default_factory=_Attributes)
 
+    @field_validator("polygon")
+    @classmethod
+    def _pairs(cls, polygon: tuple[float, ...]) -> tuple[float, ...]:
+        if len(polygon) % 2:
+            raise ValueError("an odd number of coordinates")
+        return polygon
+
 
 def read(root: str, annotations: str = "metadata_cleaned.json", on_error: str = "raise") -> Annotations:
     """Read a Lynx-Pose folder.
@@ -63,11 +71,12 @@ def read(root: str, annotations: str = "metadata_cleaned.json", on_error: str = 
     path = folder / annotations
     content = read_json(path)
     left_out: Counter[str] = Counter()
-    images = {}
+    images: dict[str, _Image] = {}
     for number, raw in enumerate(listed(content, "images", path)):
         with tolerating(on_error, left_out):
-            image = parse(_Image, raw, f"{path}: images[{number}]")
-            images[image.id] = image
+            source = f"{path}: images[{number}]"
+            image = parse(_Image, raw, source)
+            add_once(images, image.id, image, "image", source)
     records = []
     for number, raw in enumerate(listed(content, "annotations", path)):
         reason = _without_pose(raw)

@@ -11,16 +11,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from lynx_pose.errors import InputError
 
 log = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=BaseModel)
-Finite = Annotated[float, Field(allow_inf_nan=False, strict=False)]
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def _number(value: Any) -> Any:
+    """Refuse true and false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("true or false where a number is expected")
+    return value
+
+
+Finite = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False, strict=False)]
+Area = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False, ge=0)]
 Box = tuple[Finite, Finite, Finite, Finite]
-Size = Annotated[int, Field(gt=0, le=1_000_000)]
+Size = Annotated[int, BeforeValidator(_number), Field(gt=0, le=1_000_000)]
 
 
 class Fields(BaseModel):
@@ -47,6 +59,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read as text ({error})") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: is not valid JSON (line {error.lineno}: {error.msg})") from error
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"{path}: is not valid JSON that anybody meant ({error})") from None
     if not isinstance(content, dict):
         raise InputError(
             f"{path}: holds a JSON {type(content).__name__}, not an object with 'images' and 'annotations'"
@@ -60,6 +74,13 @@ def listed(content: dict[str, Any], key: str, path: Path) -> Sequence[Any]:
     if not isinstance(value, list):
         raise InputError(f"{path}: has no list '{key}'; is it really an annotation file of this format?")
     return value
+
+
+def add_once(entries: dict[Key, Value], key: Key, value: Value, what: str, source: str) -> None:
+    """Add an entry to those of a file, or say that its id occurs twice."""
+    if key in entries:
+        raise InputError(f"{source}: the {what} id {key!r} occurs twice in the file")
+    entries[key] = value
 
 
 def parse(model: type[Model], raw: Any, source: str) -> Model:
@@ -79,7 +100,8 @@ def find_image(root: Path, names: Sequence[str | None], source: str) -> Path:
     for candidate in candidates:
         if not Path(os.path.abspath(candidate)).is_relative_to(os.path.abspath(root)):
             raise InputError(f"{source}: the image path {candidate} leaves the folder {root}")
-        if candidate.is_file():
+        # Not Path.is_file, which raises an error for a name that no file system can have.
+        if os.path.isfile(candidate):
             return candidate
     raise InputError(f"{source}: image not found; looked for {', '.join(map(str, candidates))}")
 

@@ -1,0 +1,56 @@
+"""Options whose values are checked before anything is built from them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+
+from lynx_pose.errors import InputError
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+
+class _Loader(_Options):
+    batch_size: PositiveInt
+    num_workers: NonNegativeInt | None
+
+
+class _Data(_Options):
+    train_fraction: Annotated[float, Field(allow_inf_nan=False)]
+    cache_gb: Annotated[float, Field(gt=0)]
+
+
+class _Model(_Options):
+    input_size: tuple[PositiveInt, PositiveInt]
+
+
+class _Optimizer(_Options):
+    lr: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Run(_Options):
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    loader: _Loader
+    data: _Data
+    model: _Model
+    optimizer: _Optimizer
+
+
+def check_options(cfg: DictConfig) -> None:
+    """Refuse values that no run can have.
+
+    Raises:
+        InputError: it names the option, its value and what is expected.
+    """
+    wanted = OmegaConf.masked_copy(cfg, list(_Run.model_fields))
+    try:
+        _Run.model_validate(OmegaConf.to_container(wanted, resolve=True))
+    except ValidationError as error:
+        first = error.errors()[0]
+        parts = [str(part) for part in first["loc"] if isinstance(part, str)]
+        value = OmegaConf.select(cfg, ".".join(parts))
+        raise InputError(f"{'.'.join(parts)}={value}: {first['msg']}") from None

@@ -1,0 +1,27 @@
+"""What goes wrong on W&B's side does not reach training."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import wandb
+
+from lynx_pose.callbacks.wandb_logging import HarmlessWandbLogger
+
+
+def test_a_logger_that_cannot_write_says_so_once_and_is_silent(tmp_path, caplog):
+    settings = wandb.Settings(silent=True)
+    logger = HarmlessWandbLogger(name="run", save_dir=str(tmp_path), offline=True, settings=settings)
+    logger.log_metrics({"val/AP": 0.5}, 1)
+    media = Path(logger.experiment.dir) / "media"
+    shutil.rmtree(media, ignore_errors=True)
+    media.write_text("no folder")
+    with caplog.at_level(logging.WARNING):
+        for step in (2, 3):
+            logger.log_image("val/poses", [np.zeros((8, 8, 3), np.uint8)], step)
+            logger.log_metrics({"val/AP": 0.6}, step)
+    said = [record.message for record in caplog.records if "without Weights & Biases" in record.message]
+    assert len(said) == 1
+    assert logger.broken
+    logger.experiment.finish()

@@ -1,0 +1,189 @@
+"""Checkpoints, configurations and run folders that are damaged, foreign or malicious."""
+
+import os
+import pickle
+import zipfile
+from contextlib import suppress
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from lynx_pose.command import CONF
+from lynx_pose.data.skeleton import ANIMAL_POSE_20
+from lynx_pose.errors import InputError
+from lynx_pose.evaluation import evaluate
+from lynx_pose.models.weights import network_state, read_checkpoint, read_tensors, require_skeleton
+from lynx_pose.reporting.runs import find_runs
+from lynx_pose.run_folder import RunFolder
+from lynx_pose.sweeps.states import read_states
+from lynx_pose.training import train
+
+
+class Exploit:
+    """Runs a command when it is unpickled without care."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+def _pickled(path, victim):
+    path.write_bytes(pickle.dumps(Exploit(f"touch {victim}")))
+
+
+def _torch_pickled(path, victim):
+    torch.save({"state_dict": {"net.a": torch.zeros(1)}, "extra": Exploit(f"touch {victim}")}, path)
+
+
+def _old_torch_pickled(path, victim):
+    torch.save({"extra": Exploit(f"touch {victim}")}, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize("write", [_pickled, _torch_pickled, _old_torch_pickled])
+@pytest.mark.parametrize("read", [read_checkpoint, network_state, read_tensors])
+def test_a_checkpoint_from_a_stranger_runs_no_code(tmp_path, write, read):
+    victim, path = tmp_path / "victim", tmp_path / "best.ckpt"
+    write(path, victim)
+    with suppress(InputError):
+        read(path)
+    assert not victim.exists()
+    # The same file does run code where it is trusted.
+    if write is not _pickled:
+        torch.load(path, weights_only=False)
+        assert victim.exists()
+
+
+def _zip(path):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/readme.txt", "hello")
+
+
+CHECKPOINTS = {
+    "empty": (lambda path: path.write_bytes(b""), "is not a readable checkpoint"),
+    "zeros": (lambda path: path.write_bytes(b"\0" * 1000), "is not a readable checkpoint"),
+    "text": (lambda path: path.write_text("weights"), "is not a readable checkpoint"),
+    "another zip": (_zip, "is not a readable checkpoint"),
+    "a folder": (lambda path: path.mkdir(), "is not a readable checkpoint"),
+    "a list": (lambda path: torch.save([1, 2], path), "holds a list"),
+    "a tensor": (lambda path: torch.save(torch.zeros(2), path), "holds a Tensor"),
+    "no network": (lambda path: torch.save({"state_dict": {}}, path), "no network in it"),
+    "a network of text": (lambda path: torch.save({"state_dict": "net."}, path), "no network in it"),
+    "names of numbers": (lambda path: torch.save({"state_dict": {1: torch.zeros(1)}}, path), "no network in it"),
+    "weights that are numbers": (lambda path: torch.save({"state_dict": {"net.a": 3}}, path), "no network in it"),
+    "missing": (lambda path: None, "there is no such checkpoint"),
+}
+
+
+@pytest.mark.parametrize("case", CHECKPOINTS)
+def test_a_checkpoint_that_cannot_be_used(tmp_path, case):
+    write, message = CHECKPOINTS[case]
+    path = tmp_path / "best.ckpt"
+    write(path)
+    with pytest.raises(InputError, match=message) as error:
+        network_state(path)
+    assert str(path) in str(error.value)
+
+
+NOTES = [None, "text", [1], {"skeleton": 3}, {"skeleton": {"names": "abc"}}, {"skeleton": {"names": ["a"]}}]
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_a_note_that_describes_no_skeleton(note):
+    with pytest.raises(InputError, match=r"a\.ckpt"):
+        require_skeleton({"lynx_pose": note}, ANIMAL_POSE_20, "a.ckpt")
+
+
+CONFIGS = {
+    "empty": "",
+    "a list": "- 1\n- 2\n",
+    "text": "hello",
+    "not YAML": "{a: [1, 2",
+    "with tabs": "a:\n\t- b",
+    "binary": "\x00\x01",
+    "python": "!!python/object/apply:os.system ['touch victim']",
+    "a loop": "a: &a\n  b: *a\n",
+    "another program's": "epochs: 3\n",
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_a_run_whose_configuration_is_damaged(tmp_path, case, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(tmp_path / "run")
+    folder.config.parent.mkdir(parents=True)
+    folder.config.write_text(CONFIGS[case])
+    for use in (
+        lambda: evaluate(folder.path, "best", [], lambda *_: {}, tmp_path / "out"),
+        lambda: find_runs([folder.path]),
+    ):
+        with pytest.raises(InputError) as error:
+            use()
+        assert str(folder.path) in str(error.value)
+    assert not (tmp_path / "victim").exists()
+    assert folder.config.read_text() == CONFIGS[case]
+
+
+SUMMARIES = {
+    "cut off": '{"status": "comp',
+    "a list": "[1]",
+    "null": "null",
+    "no status": "{}",
+    "status a number": '{"status": 3}',
+}
+
+
+@pytest.mark.parametrize("case", SUMMARIES)
+def test_a_run_whose_summary_is_damaged(tmp_path, case):
+    folder = RunFolder(tmp_path / "0-run")
+    folder.config.parent.mkdir(parents=True)
+    folder.config.write_text("name: a\nmodel: {name: a}\naug: {name: b}\nseed: 0\n")
+    folder.overrides.write_text("[]")
+    folder.summary.write_text(SUMMARIES[case])
+    (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: []}}")
+    for use in (lambda: find_runs([tmp_path]), lambda: read_states(tmp_path)):
+        with pytest.raises(InputError, match=r"summary\.json: is damaged"):
+            use()
+
+
+OPTIONS = {
+    "no batch": (["loader.batch_size=0"], "loader.batch_size=0"),
+    "a batch of words": (["loader.batch_size=many"], "loader.batch_size=many"),
+    "workers below zero": (["loader.num_workers=-1"], "loader.num_workers=-1"),
+    "a crop without pixels": (["model.input_size=[0,64]"], r"model.input_size=\[0, 64\]"),
+    "a crop of one side": (["model.input_size=[64]"], r"model.input_size=\[64\]"),
+    "no training": (["data.train_fraction=0"], "leaves 0 records for training"),
+    "a fraction that is none": (["data.train_fraction=.nan"], "data.train_fraction"),
+    "no device": (["trainer.devices=0"], "trainer.devices=0"),
+    "a device of words": (["trainer.devices=two"], "trainer.devices=two"),
+    "another kind of device": (["trainer.accelerator=abacus"], "abacus"),
+    "sigmas below zero": (["data.sigmas=-1"], "sigma"),
+    "too few sigmas": (["data.sigmas=[0.1]"], "sigma"),
+    "weight of nothing": (["+data.keypoint_weights.Wing=2"], "Wing"),
+    "a learning rate of words": (["optimizer.lr=fast"], "optimizer.lr=fast"),
+    "a cache of no size": (["data.cache_gb=-1"], "data.cache_gb=-1"),
+    "a seed of words": (["seed=lucky"], "seed=lucky"),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_an_option_that_cannot_be(tmp_path, data, case):
+    overrides, message = OPTIONS[case]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        quick = ["experiment=demo", "logger=none", "trainer.max_epochs=1", "trainer.enable_progress_bar=false"]
+        common = ["data=lynx", f"data.root={data}", "loader.num_workers=0", "model.input_size=[64,64]", *quick]
+        cfg = compose("train", [*common, *overrides])
+    hydra_cfg = OmegaConf.create(
+        {
+            "runtime": {"output_dir": str(tmp_path / "run"), "choices": {}},
+            "overrides": {"task": overrides},
+            "mode": "RUN",
+        }
+    )
+    # Hydra's own say what object could not be made; the command prints them as it prints ours.
+    with pytest.raises((InputError, HydraException), match=message):
+        train(cfg, hydra_cfg)
