@@ -1,0 +1,138 @@
+"""Which jobs of a sweep are left, how they are told apart, and what each may use of the machine."""
+
+import json
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from lynx_pose.errors import InputError
+from lynx_pose.run_folder import RunFolder
+from lynx_pose.sweeps.job_process import Share
+from lynx_pose.sweeps.plan import combinations, jobs_to_run
+from lynx_pose.sweeps.states import read_states
+from lynx_pose.sweeps.table import states_table
+
+
+def _jobs(*arguments):
+    return combinations(OverridesParser.create().parse_overrides(list(arguments)))
+
+
+def _composed(overrides):
+    values = dict(override.split("=", 1) for override in overrides)
+    return OmegaConf.create({"model": values["model"], "aug": "none", "seed": int(values.get("seed", 0)), "lr": 0.1})
+
+
+def _sweep(folder, resume=None):
+    subdir = "${hydra:job.num}-${name}"
+    hydra = {"sweep": {"dir": str(folder), "subdir": subdir}}
+    return OmegaConf.create({"sweep": {"resume": resume}, "hydra": hydra})
+
+
+def _write(folder, number, overrides, status):
+    run = RunFolder(folder / f"{number}-{dict(o.split('=') for o in overrides)['model']}")
+    run.config.parent.mkdir(parents=True)
+    run.config.write_text(OmegaConf.to_yaml(_composed(overrides)))
+    run.overrides.write_text(json.dumps(overrides))
+    run.summary.write_text(json.dumps({"status": status}))
+    run.progress.write_text(
+        json.dumps({"epoch": 4, "epochs": 9, "AP": 0.25, "images_per_second": 12.0, "seconds_left": 65})
+    )
+    return run
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A sweep of four jobs: one is completed, one failed, one was killed, and one was not reached."""
+    jobs = _jobs("model=a,b", "seed=1,2")
+    for number, status in enumerate(("completed", "failed", "running")):
+        _write(tmp_path, number, jobs[number], status)
+    task = ["model=a,b", "seed=1,2"]
+    OmegaConf.save(OmegaConf.create({"hydra": {"overrides": {"task": task}}}), tmp_path / "multirun.yaml")
+    return tmp_path
+
+
+def _left(folder, *arguments):
+    config = _sweep(folder, resume=str(folder))
+    left = jobs_to_run(_jobs(*arguments), config, _composed)
+    return {tuple(job[:2]): job[-1].removeprefix("hydra.sweep.subdir=").strip("'") for job in left}
+
+
+def test_a_new_sweep_has_all_its_jobs(tmp_path):
+    jobs = _jobs("model=a,b", "seed=1,2")
+    assert jobs_to_run(jobs, _sweep(tmp_path), _composed) == jobs
+    assert len(jobs) == 4
+
+
+def test_what_is_not_completed_keeps_its_folder_and_new_jobs_get_new_numbers(begun):
+    assert _left(begun, "model=a,b", "seed=1,2,3", "logger=none", "data.cache=none") == {
+        ("model=a", "seed=2"): "1-a",
+        ("model=b", "seed=1"): "2-b",
+        ("model=a", "seed=3"): "3-${name}",
+        ("model=b", "seed=2"): "4-${name}",
+        ("model=b", "seed=3"): "5-${name}",
+    }
+    assert list(_left(begun, "model=a", "seed=1,2").values()) == ["1-a"]
+    assert _left(begun, "seed=1", "model=a") == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model=a,b", "seed=1,2", "lr=0.2"], "differ in lr"),
+        (["model=a,b"], "differ in seed"),
+    ],
+)
+def test_another_command_is_refused(begun, arguments, message):
+    with pytest.raises(InputError, match=message):
+        _left(begun, *arguments)
+
+
+def test_another_configuration_is_refused_with_its_keys(begun):
+    config = begun / "0-a" / ".hydra" / "config.yaml"
+    config.write_text(config.read_text().replace("lr: 0.1", "lr: 0.5"))
+    with pytest.raises(InputError, match="0-a was configured differently in lr"):
+        _left(begun, "model=a,b", "seed=1,2")
+
+
+def test_a_sweep_that_is_running_is_refused(begun):
+    with RunFolder(begun / "2-b").held(), pytest.raises(InputError, match="2-b is being trained at this moment"):
+        _left(begun, "model=a,b", "seed=1,2")
+
+
+def test_no_sweep_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no sweep"):
+        _left(tmp_path, "model=a")
+
+
+def test_the_table_shows_every_job(begun):
+    with RunFolder(begun / "2-b").held():
+        states = read_states(begun)
+    assert [(state.name, state.options, state.status) for state in states] == [
+        ("0-a", "model=a seed=1", "completed"),
+        ("1-a", "model=a seed=2", "failed"),
+        ("2-b", "model=b seed=1", "running"),
+        ("", "model=b seed=2", "waiting"),
+    ]
+    assert read_states(begun)[2].status == "interrupted"
+    cells = [list(column.cells) for column in states_table(begun, states).columns]
+    assert cells[3][2] == "5/9"
+    assert cells[6][2] == "0:01:05"
+    assert cells[6][0] == ""
+
+
+@given(st.integers(1, 9), st.integers(1, 64), st.integers(1, 8), st.integers(1, 4))
+def test_jobs_share_cores_and_gpus_evenly(jobs, cores, gpus, wanted):
+    shares = [Share(number, jobs) for number in range(jobs)]
+    parts = [share.cores(list(range(cores))) for share in shares]
+    assert all(parts)
+    if jobs <= cores:
+        assert sorted(core for part in parts for core in part) == list(range(cores))
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    taken = [share.gpus([str(gpu) for gpu in range(gpus)], wanted) for share in shares]
+    assert all(len(set(each)) == min(wanted, gpus) for each in taken)
+    uses = [sum(str(gpu) in each for each in taken) for gpu in range(gpus)]
+    if wanted <= gpus:
+        assert max(uses) - min(uses) <= 1
