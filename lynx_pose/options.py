@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
@@ -46,11 +46,18 @@ def check_options(cfg: DictConfig) -> None:
     Raises:
         InputError: it names the option, its value and what is expected.
     """
-    wanted = OmegaConf.masked_copy(cfg, list(_Run.model_fields))
     try:
-        _Run.model_validate(OmegaConf.to_container(wanted, resolve=True))
+        _Run.model_validate({name: _values(cfg, name, field.annotation) for name, field in _Run.model_fields.items()})
     except ValidationError as error:
         first = error.errors()[0]
         parts = [str(part) for part in first["loc"] if isinstance(part, str)]
         value = OmegaConf.select(cfg, ".".join(parts))
         raise InputError(f"{'.'.join(parts)}={value}: {first['msg']}") from None
+
+
+def _values(cfg: DictConfig, name: str, kind: Any) -> Any:
+    """Return an option, or of a group of options those that are checked, with interpolations resolved."""
+    if isinstance(kind, type) and issubclass(kind, _Options):
+        return {part: _values(cfg, f"{name}.{part}", None) for part in kind.model_fields}
+    value = OmegaConf.select(cfg, name)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -239,7 +240,13 @@ def _recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iter
         summary["data"] = earlier["data"]
     start = time.monotonic()
     write_json(folder.summary, summary)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        # At once, because what stops us may not wait until all is closed.
+        write_json(folder.summary, summary | {"status": "interrupted"})
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield summary
         summary["status"] = "completed"

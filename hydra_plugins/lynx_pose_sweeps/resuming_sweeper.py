@@ -15,9 +15,16 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class ResumingSweeper(Sweeper):
-    """Runs all combinations of the given values, as Hydra's basic sweeper, and with `sweep.resume` those not done."""
+    """Runs all combinations of the given values, as Hydra's basic sweeper, and with `sweep.resume` those not done.
+
+    Args:
+        params: values that a configuration sweeps over; those of the command line come after them.
+    """
 
     launcher: Launcher
+
+    def __init__(self, params: dict[str, str] | None):
+        self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the configured launcher."""
@@ -32,13 +39,14 @@ class ResumingSweeper(Sweeper):
         # Imported here, because Hydra imports every plugin for every command.
         from lynx_pose.errors import InputError
         from lynx_pose.sweeps.outcome import raise_failures
-        from lynx_pose.sweeps.plan import combinations, jobs_to_run, require_one_process
+        from lynx_pose.sweeps.plan import combinations, jobs_to_run, require_one_process, with_params
 
+        given = with_params(self.params, arguments)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         folder = Path(self.config.hydra.sweep.dir)
         try:
             require_one_process()
-            jobs = jobs_to_run(combinations(parser.parse_overrides(arguments)), self.config, self._compose)
+            jobs = jobs_to_run(combinations(parser.parse_overrides(given)), self.config, self._compose)
         except InputError as error:
             raise CompactHydraException(str(error)) from error
         self.validate_batch_is_legal(jobs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,11 @@ def require_one_process() -> None:
             "torchrun and srun start the processes of one run. Start a sweep in one process, and give each of its jobs "
             "several with trainer=ddp trainer.devices=2, or make it SLURM jobs with hydra/launcher=slurm"
         )
+
+
+def with_params(params: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
+    """Return what a sweep's configuration and its command line sweep over, the second after the first."""
+    return [*(f"{key}={value}" for key, value in params.items()), *arguments]
 
 
 def combinations(overrides: list[Override]) -> list[Overrides]:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from lynx_pose.errors import InputError
 from lynx_pose.run_folder import RunFolder, read_json_file
-from lynx_pose.sweeps.plan import Identity, combinations, identity, overrides_of
+from lynx_pose.sweeps.plan import Identity, combinations, identity, overrides_of, with_params
 from lynx_pose.sweeps.record import job_folders
 
 
@@ -57,7 +57,9 @@ def read_states(sweep: Path) -> list[JobState]:
     if not plan.is_file():
         raise InputError(f"{sweep}: is not the folder of a sweep (it has no multirun.yaml)")
     begun = {identity(overrides_of(folder)): folder for folder in job_folders(sweep)}
-    planned = combinations(OverridesParser.create().parse_overrides(list(OmegaConf.load(plan).hydra.overrides.task)))
+    hydra = OmegaConf.load(plan).hydra
+    given = with_params(OmegaConf.select(hydra, "sweeper.params") or {}, hydra.overrides.task)
+    planned = combinations(OverridesParser.create().parse_overrides(given))
     waiting = [job for job in map(identity, planned) if job not in begun]
     common = frozenset.intersection(*begun, *waiting)
     states = [_state(folder, _options(job - common)) for job, folder in begun.items()]

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from commandline import QUICK, rows, run, summary
+from commandline import QUICK, run, summary
 from test_processes import processes_of, wait_for
 
 SMALL = [*QUICK, "model.input_size=[64,64]", "loader.num_workers=2"]
@@ -110,17 +110,16 @@ def _assert_refusals(options, folder, data, cwd):
 
 @pytest.mark.slow
 def test_a_job_that_takes_too_long_is_stopped_and_the_others_go_on(data, tmp_path):
-    options = ["data=lynx", f"data.root={data}", *SMALL, "logger=none", "sweep.timeout=40"]
+    options = ["data=lynx", f"data.root={data}", *SMALL, "logger=none", "sweep.timeout=30"]
     arguments = ["-m", *options, "trainer.max_epochs=9000,1", "hydra.sweep.dir=sweep"]
     process = run("train", *arguments, cwd=tmp_path, check=False)
     assert process.returncode == 1
     slow, quick = tmp_path / "sweep" / "0-tiny-geometric", tmp_path / "sweep" / "1-tiny-geometric"
     assert summary(slow)["status"] == "failed"
-    assert "took longer than sweep.timeout=40 seconds" in summary(slow)["error"]
+    assert "took longer than sweep.timeout=30 seconds" in summary(slow)["error"]
     assert summary(quick)["status"] == "completed"
-    assert len(rows(slow)) > 0
-    assert "0-tiny-geometric: took longer than sweep.timeout=40" in process.stderr.strip().splitlines()[-3]
-    assert not processes_of(tmp_path)
+    assert "0-tiny-geometric: took longer than sweep.timeout=30" in process.stderr.strip().splitlines()[-3]
+    wait_for(lambda: not processes_of(tmp_path), 20)
 
 
 @pytest.mark.slow
@@ -175,4 +174,4 @@ def test_one_run_has_one_process_that_trains_it(data, tmp_path):
     process.terminate()
     process.communicate(timeout=60)
     assert summary(folder)["status"] == "interrupted"
-    assert not processes_of(tmp_path)
+    wait_for(lambda: not processes_of(tmp_path), 20)

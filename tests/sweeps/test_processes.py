@@ -70,7 +70,7 @@ def test_two_processes_take_the_steps_of_one(trained, data, tmp_path):
     assert summary(tmp_path / "two")["processes"] == 2
     assert [row["step"] for row in rows(tmp_path / "two")] == [row["step"] for row in rows(trained)] == ["6", "12"]
     assert (tmp_path / "two" / "rank-1.log").is_file()
-    assert not processes_of(tmp_path)
+    wait_for(lambda: not processes_of(tmp_path), 20)
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_a_sweep_of_runs_of_two_processes(data, tmp_path):
     assert [line.split(":")[0].strip() for line in last[1:]] == ["1-tiny-flip", "3-tiny-noise"]
     assert all("split=random" in line for line in last[1:])
     assert "Traceback" not in process.stderr
-    assert not processes_of(tmp_path)
+    wait_for(lambda: not processes_of(tmp_path), 20)
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ def test_a_run_ends_with_any_of_its_processes(data, tmp_path):
     assert "process 1 of the run: was killed by SIGKILL" in messages
     assert summary(folder)["status"] == "failed"
     assert "was killed by SIGKILL" in summary(folder)["error"]
-    assert not processes_of(tmp_path)
+    wait_for(lambda: not processes_of(tmp_path), 20)
 
 
 @pytest.mark.slow
