@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 
 from lynx_pose.command import CONF
 from lynx_pose.errors import InputError
-from lynx_pose.training import memory_advice
+from lynx_pose.run_summary import memory_advice
 
 
 @pytest.fixture(scope="module")

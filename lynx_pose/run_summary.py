@@ -1,0 +1,163 @@
+"""What summary.json says of a run, from its beginning to its end."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from types import FrameType
+from typing import Any, NoReturn
+
+import pytorch_lightning as pl
+import torch
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from lynx_pose.callbacks.run_record import RunRecord
+from lynx_pose.command import plain_message
+from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.errors import InputError, ProcessError
+from lynx_pose.run_folder import RunFolder, write_json
+
+log = logging.getLogger(__name__)
+PACKAGES = (
+    "torch",
+    "pytorch-lightning",
+    "timm",
+    "albumentations",
+    "opencv-python-headless",
+    "faster-coco-eval",
+)
+
+
+@contextmanager
+def recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iterator[dict[str, Any]]:
+    """Keep summary.json true: running, then completed, interrupted or failed, with the reason."""
+    earlier = folder.read_summary()
+    summary: dict[str, Any] = {
+        "name": cfg.name,
+        "status": "running",
+        "overrides": list(hydra_cfg.overrides.task),
+        "choices": {str(group): choice for group, choice in hydra_cfg.runtime.choices.items() if choice},
+        "seed": cfg.seed,
+        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "threads": torch.get_num_threads(),
+        "wandb": earlier.get("wandb"),
+    }
+    if "data" in earlier:
+        summary["data"] = earlier["data"]
+    start = time.monotonic()
+    write_json(folder.summary, summary)
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        # At once, because what stops us may not wait until all is closed.
+        write_json(folder.summary, summary | {"status": "interrupted"})
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield summary
+        summary["status"] = "completed"
+    except (KeyboardInterrupt, SystemExit):
+        # Lightning shuts down its workers and then exits, after some signals with the code of success.
+        summary["status"] = "interrupted"
+        raise SystemExit(1) from None
+    except BaseException as error:
+        error = memory_advice(error, cfg)
+        summary["status"] = "failed"
+        summary["error"] = plain_message(error)
+        if hydra_cfg.mode == RunMode.MULTIRUN:
+            # Hydra reports the first failure only, and not before the sweep's end.
+            unforeseen = None if isinstance(error, InputError | ProcessError) else error
+            log.error("%s failed: %s", cfg.name, summary["error"], exc_info=unforeseen)
+        raise error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        summary["seconds"] = round(time.monotonic() - start, 1)
+        _write_last(folder, summary)
+
+
+def _write_last(folder: RunFolder, summary: dict[str, Any]) -> None:
+    """Write the summary for the last time; if that cannot be done, the log has to say it."""
+    try:
+        write_json(folder.summary, summary)
+    except OSError as error:
+        log.error("%s: could not be written (%s); the run ended as %s", folder.summary, error, summary["status"])
+
+
+def memory_advice(error: BaseException, cfg: DictConfig) -> BaseException:
+    """Turn a GPU's lack of memory into a message that says what to change; return other errors as they are."""
+    if not isinstance(error, torch.OutOfMemoryError):
+        return error
+    size = cfg.loader.batch_size
+    advice = InputError(
+        f"the GPU has too little memory for loader.batch_size={size} with model={cfg.model.name} in "
+        f"trainer.precision={cfg.trainer.precision}. loader.batch_size={max(1, size // 2)} "
+        "+trainer.accumulate_grad_batches=2 trains with the same number of images a step; "
+        "trainer.precision=bf16-mixed takes about half the memory"
+    )
+    advice.__cause__ = error
+    return advice
+
+
+def add_data(summary: dict[str, Any], cfg: DictConfig, datamodule: PoseDataModule, continued: bool) -> None:
+    """Note what the run trains on; a run that is continued must find the same."""
+    data = _data_summary(cfg, datamodule)
+    earlier = summary.get("data", {}).get("fingerprint", data["fingerprint"])
+    if continued and earlier != data["fingerprint"]:
+        raise InputError(
+            f"data={cfg.data.name}: the annotations have changed since the run began (fingerprint {earlier}, now "
+            f"{data['fingerprint']}). Continue it with the files that it was trained on, or start a new run"
+        )
+    summary["data"] = data
+
+
+def _data_summary(cfg: DictConfig, datamodule: PoseDataModule) -> dict[str, Any]:
+    return {
+        "name": cfg.data.name,
+        "fingerprint": datamodule.annotations.fingerprint,
+        "split": cfg.split,
+        "train": len(datamodule.train_records),
+        "val": len(datamodule.val_records),
+        "left_out": {reason: count for reason, count in datamodule.left_out.items() if count},
+    }
+
+
+def data_line(data: dict[str, Any]) -> str:
+    """Say in a line what a run trains on."""
+    line = f"{data['train']} animals to train on, {data['val']} to validate on ({data['name']}, split {data['split']})"
+    left_out = ", ".join(f"{count} {reason}" for reason, count in data["left_out"].items())
+    return f"{line}; left out: {left_out}" if left_out else line
+
+
+def result(trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
+    """Return what training gave: the best epoch's figures and the training rate."""
+    best = {name.removeprefix("val/"): value for name, value in (record.best or {}).items()}
+    return {
+        "epochs": sum(row["step"] != 0 for row in record.rows),
+        "best": best,
+        "images_per_second": round(record.train_images / max(record.train_seconds, 1e-9), 1),
+        "data_wait_share": round(record.wait_share, 3),
+        "precision": str(trainer.precision),
+        "device": str(trainer.strategy.root_device),
+        "processes": trainer.world_size,
+    }
+
+
+def log_end(summary: dict[str, Any], folder: RunFolder) -> None:
+    """Say in a line what a run came to."""
+    best = summary["best"]
+    if best:
+        log.info(
+            "%s: AP %.4f in epoch %d, median error %.1f px, %.0f images/s, %s",
+            summary["name"],
+            best["AP"],
+            best["epoch"],
+            best["median_error_px"],
+            summary["images_per_second"],
+            folder.path,
+        )
