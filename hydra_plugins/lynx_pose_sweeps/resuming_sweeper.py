@@ -40,6 +40,7 @@ class ResumingSweeper(Sweeper):
         from lynx_pose.errors import InputError
         from lynx_pose.sweeps.outcome import raise_failures
         from lynx_pose.sweeps.plan import combinations, jobs_to_run, require_one_process, with_params
+        from lynx_pose.sweeps.record import write_sweep
 
         given = with_params(self.params, arguments)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
@@ -52,7 +53,10 @@ class ResumingSweeper(Sweeper):
         self.validate_batch_is_legal(jobs)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
+        write_sweep(folder)
         returned = self.launcher.launch(jobs, initial_job_idx=0) if jobs else []
+        # Once more: a job that was killed could not do it.
+        write_sweep(folder)
         raise_failures(folder, returned)
         return [returned]
 

@@ -62,6 +62,8 @@ class Job:
         assert self.process.pid is not None, "it was started"
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        # In its first moments it is not yet the head of a session.
+        self.process.kill()
         self.process.join()
 
 

@@ -49,22 +49,15 @@ def newest_sweep(root: Path) -> Path:
     return sweeps[-1].parent
 
 
-class SweepRecord(Callback):
-    """Writes sweep.json into the sweep's folder when the sweep starts, after each job and at the end."""
+def write_sweep(sweep: Path) -> None:
+    """Write sweep.json as the jobs' folders are now."""
+    write_json(sweep / "sweep.json", {"jobs": read_sweep(sweep)})
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Begin the file."""
-        self._write(config)
+
+class SweepRecord(Callback):
+    """Keeps sweep.json up to date while a sweep runs."""
 
     def on_job_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Add a job's result; single runs have no sweep."""
         if config.hydra.mode.name == "MULTIRUN":
-            self._write(config)
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Complete the file."""
-        self._write(config)
-
-    def _write(self, config: DictConfig) -> None:
-        sweep = Path(config.hydra.sweep.dir)
-        write_json(sweep / "sweep.json", {"jobs": read_sweep(sweep)})
+            write_sweep(Path(config.hydra.sweep.dir))

@@ -69,6 +69,7 @@ def test_a_sweep_is_resumed(whole, data, tmp_path):
     """One job is killed in the middle, one fails, one is not reached, one is new; what is done is not done again."""
     options, uninterrupted = whole
     folder = tmp_path / "sweep"
+    options = [*options, "logger=none"]
     sweep = [*options, "data.train_fraction=0.75,7"]
     process = _start("-m", *sweep, "seed=0,1", f"hydra.sweep.dir={folder}", cwd=tmp_path, start_new_session=True)
     wait_for((folder / "1-tiny-geometric" / "summary.json").is_file)
@@ -99,6 +100,9 @@ def _assert_refusals(options, folder, data, cwd):
     sweep = ["train", "-m", *options, "data.train_fraction=0.75", f"sweep.resume={folder}"]
     refused = run(*sweep, "seed=0,1", "flip_test=false", cwd=cwd, check=False)
     assert "differ in flip_test" in refused.stderr
+    refused = run("train", "-m", *options, "sweep.resume=nowhere", cwd=cwd, check=False)
+    assert "nowhere holds no sweep" in refused.stderr
+    assert not (cwd / "nowhere").exists()
     path = data / "metadata_cleaned.json"
     content = path.read_text()
     path.write_text(content + "\n ")
