@@ -22,12 +22,11 @@ sweep: install
 	$(BIN)/python -m lynx_pose.train -m experiment=demo model=tiny,tiny_resnet aug=geometric,color
 	$(BIN)/python -m lynx_pose.report
 
-# Three at a time on two cores: many tests wait for processes that they started.
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # PEER=<python of an environment with MMPose 1.3.2> measures it beside us; DATA=<raw Lynx-Pose folder> takes real photographs.
 bench: install

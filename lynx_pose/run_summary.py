@@ -37,25 +37,13 @@ PACKAGES = (
 @contextmanager
 def recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iterator[dict[str, Any]]:
     """Keep summary.json true: running, then completed, interrupted or failed, with the reason."""
-    earlier = folder.read_summary()
-    summary: dict[str, Any] = {
-        "name": cfg.name,
-        "status": "running",
-        "overrides": list(hydra_cfg.overrides.task),
-        "choices": {str(group): choice for group, choice in hydra_cfg.runtime.choices.items() if choice},
-        "seed": cfg.seed,
-        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        "threads": torch.get_num_threads(),
-        "wandb": earlier.get("wandb"),
-    }
-    if "data" in earlier:
-        summary["data"] = earlier["data"]
+    summary = _beginning(folder, cfg, hydra_cfg)
     start = time.monotonic()
     write_json(folder.summary, summary)
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         # At once, because what stops us may not wait until all is closed.
-        write_json(folder.summary, summary | {"status": "interrupted"})
+        _write_last(folder, summary | {"status": "interrupted"})
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -79,6 +67,24 @@ def recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Itera
         signal.signal(signal.SIGTERM, before)
         summary["seconds"] = round(time.monotonic() - start, 1)
         _write_last(folder, summary)
+
+
+def _beginning(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> dict[str, Any]:
+    """Return what is known before a run begins, and of its earlier attempt what this one has to keep to."""
+    earlier = folder.read_summary()
+    summary: dict[str, Any] = {
+        "name": cfg.name,
+        "status": "running",
+        "overrides": list(hydra_cfg.overrides.task),
+        "choices": {str(group): choice for group, choice in hydra_cfg.runtime.choices.items() if choice},
+        "seed": cfg.seed,
+        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "threads": torch.get_num_threads(),
+        "wandb": earlier.get("wandb"),
+    }
+    if "data" in earlier:
+        summary["data"] = earlier["data"]
+    return summary
 
 
 def _write_last(folder: RunFolder, summary: dict[str, Any]) -> None:

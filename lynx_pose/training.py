@@ -126,7 +126,8 @@ def _lead(
     add_data(summary, cfg, datamodule, continued=checkpoint is not None)
     log.info("%s: %s", cfg.name, data_line(summary["data"]))
     with wandb_run(cfg, folder, sweep, summary["wandb"]) as logger:
-        summary["wandb"] = logger.version if logger else None
+        # Where it cannot be had this time, a later attempt still continues the W&B run of the earlier one.
+        summary["wandb"] = logger.version if logger else summary["wandb"]
         # Not only at the end: a run that is killed continues in its own W&B run.
         write_json(folder.summary, summary)
         record = RunRecord(folder, cfg.keep_poses_at)
