@@ -114,25 +114,25 @@ def _assert_refusals(options, folder, data, cwd):
 
 @pytest.mark.slow
 def test_a_job_that_takes_too_long_is_stopped_and_the_others_go_on(data, tmp_path):
-    options = ["data=lynx", f"data.root={data}", *SMALL, "logger=none", "sweep.timeout=30"]
+    options = ["data=lynx", f"data.root={data}", *SMALL, "logger=none", "sweep.timeout=20"]
     arguments = ["-m", *options, "trainer.max_epochs=9000,1", "hydra.sweep.dir=sweep"]
     process = run("train", *arguments, cwd=tmp_path, check=False)
     assert process.returncode == 1
     slow, quick = tmp_path / "sweep" / "0-tiny-geometric", tmp_path / "sweep" / "1-tiny-geometric"
     assert summary(slow)["status"] == "failed"
-    assert "took longer than sweep.timeout=30 seconds" in summary(slow)["error"]
+    assert "took longer than sweep.timeout=20 seconds" in summary(slow)["error"]
     assert summary(quick)["status"] == "completed"
-    assert "0-tiny-geometric: took longer than sweep.timeout=30" in process.stderr.strip().splitlines()[-3]
+    assert "0-tiny-geometric: took longer than sweep.timeout=20" in process.stderr.strip().splitlines()[-3]
     wait_for(lambda: not processes_of(tmp_path), 20)
 
 
 @pytest.mark.slow
 def test_jobs_side_by_side_share_the_cores(data, tmp_path):
     options = ["data=lynx", f"data.root={data}", *QUICK, "model.input_size=[64,64]", "logger=none"]
-    arguments = [*options, "seed=1,2,3", "trainer.max_epochs=1", "hydra.launcher.jobs=2", "hydra.sweep.dir=sweep"]
+    arguments = [*options, "seed=1,2", "trainer.max_epochs=1", "hydra.launcher.jobs=2", "hydra.sweep.dir=sweep"]
     run("train", "-m", *arguments, cwd=tmp_path, OMP_NUM_THREADS="")
-    jobs = [tmp_path / "sweep" / f"{number}-tiny-geometric" for number in range(3)]
-    assert [summary(job)["status"] for job in jobs] == ["completed"] * 3
+    jobs = [tmp_path / "sweep" / f"{number}-tiny-geometric" for number in range(2)]
+    assert [summary(job)["status"] for job in jobs] == ["completed"] * 2
     share = max(1, len(os.sched_getaffinity(0)) // 2)
     assert {summary(job)["threads"] for job in jobs} == {share}
     assert all("3 to validate on" in (job / "output.txt").read_text() for job in jobs)
