@@ -122,10 +122,8 @@ def test_training_goes_on_without_wandb(tmp_path, data):
         WANDB_API_KEY="0" * 40,
         WANDB_BASE_URL="http://127.0.0.1:9",
     )
+    assert "training goes on without Weights & Biases" in process.stderr
     assert summary(tmp_path / "run")["status"] == "completed"
-    # On a busy machine W&B sometimes takes the run all the same, and goes on trying to send it by itself.
-    left = summary(tmp_path / "run")["wandb"] is not None
-    assert left or "training goes on without Weights & Biases" in process.stderr
 
 
 def test_training_goes_on_where_wandb_is_absent(tmp_path, data):
