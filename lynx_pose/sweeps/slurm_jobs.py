@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 INTERVAL = 3.0
 # Seconds after which a job that has left the queue without a result will not come back: one that is requeued, or
 # whose result is still on its way through a shared file system, is missing for a moment.
-LOST_AFTER = 30.0
+LOST_AFTER = 120.0
 
 
 def await_jobs(jobs: Sequence[Job[JobReturn]], configs: Sequence[DictConfig]) -> list[JobReturn]:
