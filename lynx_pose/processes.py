@@ -208,7 +208,7 @@ def _follow(
     log_into(log_file)
     try:
         work(environment, *arguments)
-    except BaseException as error:
+    except BaseException as error:  # process 0 has to hear of any, of an exit too
         log.exception("process %d failed", environment.rank)
         said.send(plain_message(error).splitlines()[0])
         sys.exit(1)

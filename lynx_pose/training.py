@@ -95,7 +95,7 @@ def join(environment: ClusterEnvironment) -> None:
     log_into(told.folder.rank_log(board.rank))
     try:
         follow(environment, told.cfg, told.folder, told.checkpoint)
-    except Exception as error:
+    except Exception as error:  # process 0 has to hear of any
         log.exception("process %d failed", board.rank)
         tell_failure(board, error)
 
