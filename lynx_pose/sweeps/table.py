@@ -20,15 +20,9 @@ def states_table(folder: Path, states: Sequence[JobState]) -> Table:
     counts = Counter(state.status for state in states)
     title = f"{folder}: {', '.join(f'{count} {status}' for status, count in counts.items())}"
     table = Table(title=escape(title), title_justify="left")
-    for name, justify in (
-        ("job", "left"),
-        ("options", "left"),
-        ("state", "left"),
-        ("epoch", "right"),
-        ("best AP", "right"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]  # rich's own literal
-    for name in ("images/s", "left"):
+    for name in ("job", "options", "state"):
+        table.add_column(name)
+    for name in ("epoch", "best AP", "images/s", "left"):
         table.add_column(name, justify="right")
     table.add_column("error", overflow="fold")
     for state in states:
