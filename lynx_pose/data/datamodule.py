@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -129,6 +130,8 @@ class PoseDataModule(pl.LightningDataModule):
             num_workers=workers,
             collate_fn=as_is,
             persistent_workers=workers > 0,
+            # A process of multiprocessing's would hand its own way of starting on, and each worker import torch anew.
+            multiprocessing_context=multiprocessing.get_all_start_methods()[0] if workers else None,
             pin_memory=bool(self.trainer and self.trainer.strategy.root_device.type == "cuda"),
         )
 

@@ -114,15 +114,21 @@ def _assert_refusals(options, folder, data, cwd):
 
 @pytest.mark.slow
 def test_a_job_that_takes_too_long_is_stopped_and_the_others_go_on(data, tmp_path):
-    options = ["data=lynx", f"data.root={data}", *SMALL, "logger=none", "sweep.timeout=20"]
-    arguments = ["-m", *options, "trainer.max_epochs=9000,1", "hydra.sweep.dir=sweep"]
+    """The second job has all the time it needs, however busy the machine is."""
+    variants = tmp_path / "conf" / "variant"
+    variants.mkdir(parents=True)
+    for name, epochs, timeout in (("endless", 9000, 15), ("short", 1, 600)):
+        text = f"# @package _global_\ntrainer: {{max_epochs: {epochs}}}\nsweep: {{timeout: {timeout}}}\n"
+        (variants / f"{name}.yaml").write_text(text)
+    options = ["data=lynx", f"data.root={data}", *SMALL, "logger=none", "variant=endless,short"]
+    arguments = ["-m", f"--config-dir={tmp_path}/conf", *options, "hydra.sweep.dir=sweep"]
     process = run("train", *arguments, cwd=tmp_path, check=False)
     assert process.returncode == 1
-    slow, quick = tmp_path / "sweep" / "0-tiny-geometric", tmp_path / "sweep" / "1-tiny-geometric"
-    assert summary(slow)["status"] == "failed"
-    assert "took longer than sweep.timeout=20 seconds" in summary(slow)["error"]
-    assert summary(quick)["status"] == "completed"
-    assert "0-tiny-geometric: took longer than sweep.timeout=20" in process.stderr.strip().splitlines()[-3]
+    endless, short = tmp_path / "sweep" / "0-tiny-geometric", tmp_path / "sweep" / "1-tiny-geometric"
+    assert summary(endless)["status"] == "failed"
+    assert "took longer than sweep.timeout=15 seconds" in summary(endless)["error"]
+    assert summary(short)["status"] == "completed"
+    assert "0-tiny-geometric: took longer than sweep.timeout=15" in process.stderr.strip().splitlines()[-3]
     wait_for(lambda: not processes_of(tmp_path), 20)
 
 
