@@ -52,7 +52,7 @@ def main() -> None:
         cfg = compose("train", overrides=sys.argv[1:])
     annotations = read_annotations(cfg)
     net = build_net(cfg, len(annotations.skeleton))
-    datamodule = build_datamodule(cfg, annotations, net.pose_head)
+    datamodule = build_datamodule(cfg, annotations, net.pose_head.warp_matrix)
     datamodule.setup("fit")
     task = build_task(cfg, net, datamodule)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -60,7 +60,7 @@ def main() -> None:
         cfg = compose("train", overrides=OVERRIDES)
     annotations = read_annotations(cfg)
     net = build_net(cfg, len(annotations.skeleton))
-    datamodule = build_datamodule(cfg, annotations, net.pose_head)
+    datamodule = build_datamodule(cfg, annotations, net.pose_head.warp_matrix)
     task = build_task(cfg, net, datamodule)
     watch = Stopwatch()
     cfg.trainer.update({"enable_progress_bar": False, "max_epochs": options.rounds + 1, "limit_train_batches": 1})

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from lynx_pose.data.augment.pipeline import Augmentation
+from lynx_pose.data.crop import WarpMatrix
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.data.photograph import PhotographFiles, Photographs
 from lynx_pose.data.records import Annotations, PoseRecord
@@ -22,7 +23,7 @@ from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.metrics.object_scale import annotated_area
 from lynx_pose.metrics.pose_evaluation import PoseEvaluation
-from lynx_pose.models.pose_net import PoseHead, PoseNet
+from lynx_pose.models.pose_net import PoseNet
 from lynx_pose.task import PoseTask
 
 # Of conf/aug; the rest of it says how long and whether a run trains.
@@ -82,15 +83,15 @@ def build_net(cfg: DictConfig, num_keypoints: int) -> PoseNet:
 def build_datamodule(
     cfg: DictConfig,
     annotations: Annotations,
-    head: PoseHead,
+    warp_matrix: WarpMatrix,
     kept_split: dict[str, list[str]] | None = None,
 ) -> PoseDataModule:
-    """Make the data module; the crop's map comes from the head's codec."""
+    """Make the data module; the crop's map is that of the head's codec."""
     width, height = cfg.model.input_size
     return PoseDataModule(
         annotations=annotations,
         augmentation=build_augmentation(cfg),
-        warp_matrix=head.warp_matrix,
+        warp_matrix=warp_matrix,
         input_size=(width, height),
         split=cfg.split,
         train_fraction=cfg.data.train_fraction,

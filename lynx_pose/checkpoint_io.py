@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class CheckpointFiles(TorchCheckpointIO):
             _write(checkpoint, path, self.folder.before_last if path == self.folder.last else None)
             self._unwritten.pop(path, None)
         except (OSError, RuntimeError) as error:  # torch's writer raises the second kind for a full disk
+            if any(isinstance(reason, KeyboardInterrupt) for reason in _reasons(error)):
+                raise KeyboardInterrupt from None
             self._unwritten[path] = error
             log.error("%s: could not be written (%s); the one before it stays, training goes on", path, _line(error))
 
@@ -83,11 +86,16 @@ def _keep(path: Path, before: Path) -> None:
 
 def _line(error: BaseException) -> str:
     """Say why in a line; torch's writer hides what the system said behind an error of its own."""
-    origin = error
-    while origin.__context__ is not None and not isinstance(origin, OSError):
-        origin = origin.__context__
-    said = str(origin if isinstance(origin, OSError) else error)
+    said = str(next((reason for reason in _reasons(error) if isinstance(reason, OSError)), error))
     return said.splitlines()[0] if said else type(error).__name__
+
+
+def _reasons(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it was raised in place of."""
+    reason: BaseException | None = error
+    while reason is not None:
+        yield reason
+        reason = reason.__context__
 
 
 def continuable(checkpoint: Path) -> Path:

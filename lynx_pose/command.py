@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,18 @@ def sweep_folder(resumed: str | None, new: str) -> str:
     return str(newest_sweep(Path("multirun")) if resumed == "latest" else Path(resumed).expanduser())
 
 
+def stem(given: str | Sequence[str]) -> str:
+    """Return what to call the files of a path or pattern, or of the first of several, as ${stem:...}.
+
+    It is the last part of the path without wildcards, and without a file's ending.
+    """
+    first = given if isinstance(given, str) else given[0]
+    parts = [part for part in Path(first).expanduser().absolute().parts if not set("*?[") & set(part)]
+    return Path(parts[-1]).stem or "poses"
+
+
 OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
+OmegaConf.register_new_resolver("stem", stem, replace=True)
 
 
 def hydra_command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:

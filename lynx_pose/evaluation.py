@@ -17,9 +17,11 @@ from lynx_pose.metrics.detailed import DetailedFigures
 from lynx_pose.models.weights import network_state, read_checkpoint, require_skeleton
 from lynx_pose.processes import Followers, OwnEnvironment, local_processes
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json
+from lynx_pose.silence import silence_lightning
 from lynx_pose.task import PoseTask
 
 log = logging.getLogger(__name__)
+silence_lightning()
 # Whatever the run was trained on, its validation set is small enough for one process.
 ONE_PROCESS = ("trainer.devices=1", "trainer.num_nodes=1", "trainer.strategy=auto")
 
@@ -39,15 +41,11 @@ def evaluate(
     Raises:
         InputError: the run, its checkpoint or its data cannot be used.
     """
-    folder = RunFolder(run)
-    cfg = _changed(folder.read_config(), [*ONE_PROCESS, *overrides])
+    folder, cfg = RunFolder(run), run_config(run, overrides)
     paths = {"best": folder.best, "last": folder.last}
     if checkpoint not in paths:
         raise InputError(f"checkpoint={checkpoint}: must be one of {', '.join(paths)}")
-    environment = OwnEnvironment()
-    arguments = (cfg, folder, paths[checkpoint])
-    with Followers(local_processes(cfg.trainer), environment.port, validate, arguments, RunFolder(output)):
-        task, datamodule = validate(environment, *arguments)
+    task, datamodule = validated(cfg, folder, paths[checkpoint], output)
     poses = task.evaluation.poses
     assert poses is not None, "validation has computed them"
     content = {
@@ -66,6 +64,23 @@ def evaluate(
     return task.figures
 
 
+def run_config(run: Path, overrides: Sequence[str]) -> DictConfig:
+    """Return a run's configuration for one process, with changes as `key=value`.
+
+    Raises:
+        InputError: there is no such run, or a change has a key that it has not.
+    """
+    return _changed(RunFolder(run).read_config(), [*ONE_PROCESS, *overrides])
+
+
+def validated(cfg: DictConfig, folder: RunFolder, checkpoint: Path, output: Path) -> tuple[PoseTask, PoseDataModule]:
+    """Compute a checkpoint's poses and figures in as many processes as `cfg` says; others log into `output`."""
+    environment = OwnEnvironment()
+    arguments = (cfg, folder, checkpoint)
+    with Followers(local_processes(cfg.trainer), environment.port, validate, arguments, RunFolder(output)):
+        return validate(environment, *arguments)
+
+
 def validate(
     environment: OwnEnvironment, cfg: DictConfig, folder: RunFolder, checkpoint: Path
 ) -> tuple[PoseTask, PoseDataModule]:
@@ -73,7 +88,7 @@ def validate(
     annotations = read_annotations(cfg)
     require_skeleton(read_checkpoint(checkpoint), annotations.skeleton, checkpoint)
     net = build_net(cfg, len(annotations.skeleton))
-    datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split=read_json_file(folder.split))
+    datamodule = build_datamodule(cfg, annotations, net.pose_head.warp_matrix, kept_split=read_json_file(folder.split))
     try:
         net.load_state_dict(network_state(checkpoint))
     except RuntimeError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,22 +38,11 @@ from lynx_pose.processes import (
 )
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json
 from lynx_pose.run_summary import add_data, data_line, log_end, recorded, result
+from lynx_pose.silence import silence_lightning
 from lynx_pose.task import PoseTask
 
 log = logging.getLogger(__name__)
-# What Lightning says of accelerators and batch limits is in the configuration and in summary.json.
-logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-# Lightning asks torch's tree functions in a way that they warn of.
-warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
-# Where SLURM is installed, one may still train without it.
-warnings.filterwarnings("ignore", message=".*srun.* command is available on your system but is not used.*")
-# A run that is continued has checkpoints.
-warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-# Every process computes the same figures from all poses.
-warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
-# An epoch that is not validated has no AP to compare, which is no reason to warn.
-warnings.filterwarnings("ignore", message=".*could not find the monitored key.*")
+silence_lightning()
 
 
 def train(cfg: DictConfig, hydra_cfg: DictConfig) -> dict[str, Any]:
@@ -155,7 +143,7 @@ def _build(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None) -> tuple
     annotations = read_annotations(cfg)
     net = build_net(cfg, len(annotations.skeleton))
     kept_split = read_json_file(folder.split) if checkpoint else None
-    datamodule = build_datamodule(cfg, annotations, net.pose_head, kept_split)
+    datamodule = build_datamodule(cfg, annotations, net.pose_head.warp_matrix, kept_split)
     make(cfg.init)(net, annotations.skeleton)
     freeze_unused(net, tuple(cfg.model.input_size), len(annotations.skeleton))
     if cfg.compile:

@@ -82,6 +82,10 @@ def udp_matrix(crop: CropBox, output_size: tuple[int, int]) -> Matrix:
     return _about(crop, -crop.rotation, last / crop.size, last / 2)
 
 
+# By the names under which files keep them.
+CONVENTIONS: dict[str, WarpMatrix] = {"classic": classic_matrix, "udp": udp_matrix}
+
+
 def _about(crop: CropBox, degrees: float, scale: NDArray[np.float64], target: NDArray[np.float64]) -> Matrix:
     """Turn and scale about the crop's centre, then move that centre to `target`."""
     angle = np.deg2rad(degrees)

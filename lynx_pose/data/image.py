@@ -85,11 +85,16 @@ def _is_complete(data: bytes) -> bool:
 def _read_strictly(data: bytes, path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data)) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):
-                # Pillow would cut off what is brighter than 255 of 65535.
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            return np.array(upright.convert("RGB"))
+            return upright_rgb(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "not an image, or damaged" if isinstance(error, Image.UnidentifiedImageError) else error
         raise InputError(f"{path}: the image cannot be decoded ({reason})") from None
+
+
+def upright_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Return a Pillow image as [H, W, 3] RGB, turned upright by its EXIF orientation."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):
+        # Pillow would cut off what is brighter than 255 of 65535.
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    return np.array(upright.convert("RGB"))

@@ -14,11 +14,9 @@ from torchmetrics import Metric
 
 from lynx_pose.data.records import PoseRecord
 from lynx_pose.metrics.average_precision import coco_keypoint_figures, mean_share_above
+from lynx_pose.metrics.coco_results import pose_results
 from lynx_pose.metrics.object_scale import annotated_area
 from lynx_pose.metrics.oks import oks
-
-# MMPose leaves keypoints of a lower confidence out of a pose's score.
-SCORE_THRESHOLD = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,23 +147,6 @@ def coco_figures(poses: Poses, sigmas: Sequence[float]) -> dict[str, float]:
     numbers = [names[record.image_id] for record in poses.records]
     results = pose_results(numbers, poses.keypoints, poses.scores)
     return coco_keypoint_figures(ground_truth(poses.records, numbers, poses.areas), results, sigmas)
-
-
-def pose_score(scores: NDArray[np.float64]) -> float:
-    """Return a pose's score: the mean confidence [K] of its keypoints above the threshold, else 0."""
-    confident = scores[scores > SCORE_THRESHOLD]
-    return float(confident.mean()) if confident.size else 0.0
-
-
-def pose_results(
-    image_ids: Sequence[int | str], keypoints: NDArray[np.float64], scores: NDArray[np.float64]
-) -> list[dict[str, Any]]:
-    """Return N poses [N, K, 2] with confidences [N, K] in COCO results format."""
-    rows = np.concatenate([keypoints, scores[..., None]], axis=-1).reshape(len(keypoints), -1)
-    return [
-        {"image_id": image_id, "category_id": 1, "keypoints": row.tolist(), "score": pose_score(confidences)}
-        for image_id, row, confidences in zip(image_ids, rows, scores, strict=True)
-    ]
 
 
 def ground_truth(records: Sequence[PoseRecord], image_ids: Sequence[int], areas: NDArray[np.float64]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from lynx_pose.metrics.pose_evaluation import Poses, ground_truth, pose_results
+from lynx_pose.metrics.coco_results import pose_results
+from lynx_pose.metrics.pose_evaluation import Poses, ground_truth
 
 RECALLS = np.linspace(0, 1, 101)
 

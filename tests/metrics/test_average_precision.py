@@ -12,8 +12,9 @@ from pycocotools.cocoeval import COCOeval
 from lynx_pose.data.records import PoseRecord
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.metrics.average_precision import NAMES, coco_keypoint_figures
+from lynx_pose.metrics.coco_results import pose_score
 from lynx_pose.metrics.object_scale import annotated_area
-from lynx_pose.metrics.pose_evaluation import PoseEvaluation, ground_truth, pose_score
+from lynx_pose.metrics.pose_evaluation import PoseEvaluation, ground_truth
 
 SIGMAS = ANIMAL_POSE_20.sigmas
 

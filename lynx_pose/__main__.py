@@ -1,0 +1,47 @@
+"""All commands under one name: lynx-pose COMMAND, or python -m lynx_pose COMMAND."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from lynx_pose import __version__
+
+COMMANDS = {
+    "train": "train a pose estimator, or with -m a sweep of them",
+    "sweeps": "how far a sweep is",
+    "report": "compare the runs of sweeps",
+    "dashboard": "put a sweep's comparison on Weights & Biases",
+    "evaluate": "a finished run's figures in detail",
+    "predict": "poses in a folder of photographs, or in videos",
+    "demo": "a page where a photograph is dropped and its pose seen",
+    "coat": "patches of the coat, for telling individuals apart",
+    "export": "a run's network as an ONNX file",
+    "describe": "what a dataset holds",
+    "show": "what an augmentation group does to a photograph",
+    "sigmas": "OKS sigmas from double annotations",
+}
+
+
+def main() -> None:
+    """Run a command with the arguments after its name."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name == "--version":
+        print(f"lynx_pose {__version__}")
+    elif name in ("-h", "--help"):
+        print(_help())
+    elif name in COMMANDS:
+        sys.argv = [f"lynx-pose {name}", *sys.argv[2:]]
+        module = import_module(f"lynx_pose.{name}")
+        (module if hasattr(module, "main") else import_module(f"lynx_pose.{name}.__main__")).main()
+    else:
+        sys.exit(f"lynx-pose: there is no command {name}\n\n{_help()}")
+
+
+def _help() -> str:
+    lines = [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
+    return "\n".join(["lynx-pose COMMAND [its options]; lynx-pose COMMAND --help lists them", "", *lines])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From poses to the coat, by which individuals are told apart."""

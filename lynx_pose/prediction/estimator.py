@@ -1,0 +1,210 @@
+"""Poses of the animals in a photograph, by a trained network; imports torch only for networks of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from lynx_pose.data.crop import Matrix, WarpMatrix, crop_box, invert, transform_points, warp
+from lynx_pose.data.image import read_image, upright_rgb
+from lynx_pose.data.skeleton import Skeleton
+from lynx_pose.errors import InputError
+from lynx_pose.metrics.coco_results import pose_score
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+Photo = str | Path | Image.Image | Pixels
+
+
+class CropNetwork(Protocol):
+    """A trained network with all that it takes to use it."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """What it was trained to find."""
+        ...
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(width, height) of its crops."""
+        ...
+
+    @property
+    def warp_matrix(self) -> WarpMatrix:
+        """The convention of its crops' maps."""
+        ...
+
+    def __call__(self, crops: Pixels) -> tuple[Floats, Floats]:
+        """Turn crops [B, H, W, 3], RGB, into keypoints [B, K, 2] in crop pixels and confidences [B, K]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class AnimalPoses:
+    """Poses of N animals in one photograph, x before y.
+
+    Args:
+        boxes: [N, 4] x, y, width, height in image pixels, in the order that they were given.
+        keypoints: [N, K, 2] in image pixels; they may lie outside the photograph.
+        confidences: [N, K], a heatmap's maximum or what the network's head gives instead; `calibrate` of
+            `python -m lynx_pose.predict` says what they mean in pixels.
+    """
+
+    boxes: Floats
+    keypoints: Floats
+    confidences: Floats
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def scores(self) -> Floats:
+        """[N] the mean of an animal's confidences above 0.2."""
+        return np.array([pose_score(confidences) for confidences in self.confidences])
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """What a network sees of the animals in one photograph.
+
+    Args:
+        boxes: [N, 4] in image pixels.
+        pixels: [N, H, W, 3] RGB.
+        matrices: N maps [2, 3] from image to crop pixels.
+    """
+
+    boxes: Floats
+    pixels: Pixels
+    matrices: Sequence[Matrix]
+
+    @property
+    def image_pixels(self) -> Floats:
+        """[N] image pixels along the side of a crop's pixel."""
+        return np.array([1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))) for matrix in self.matrices])
+
+
+class PoseEstimator:
+    """Finds the keypoints of animals in photographs.
+
+    Args:
+        network: `lynx_pose.load` makes it from a run, a checkpoint or an ONNX file.
+        batch_size: crops that go through the network at once.
+    """
+
+    def __init__(self, network: CropNetwork, batch_size: int = 16):
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size}: must be 1 or more")
+        self.network = network
+        self.batch_size = batch_size
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Names, pairs and limbs of the keypoints."""
+        return self.network.skeleton
+
+    def predict(self, image: Photo, boxes: ArrayLike | None = None) -> AnimalPoses:
+        """Find the poses of the animals in a photograph.
+
+        Args:
+            image: a file, a Pillow image, or [H, W, 3] uint8 RGB.
+            boxes: [N, 4] x, y, width, height of each animal in image pixels; None takes the whole photograph as
+                the box of one.
+
+        Raises:
+            InputError: the image cannot be read, or a box is empty or lies outside it.
+        """
+        pixels = as_pixels(image)
+        return next(self.poses([self.crops(pixels, boxes)]))
+
+    def crops(self, image: Pixels, boxes: ArrayLike | None = None) -> Crops:
+        """Cut out what the network sees of the animals in an image [H, W, 3] RGB; as `predict`."""
+        height, width = image.shape[:2]
+        given = [[0, 0, width, height]] if boxes is None else boxes
+        checked = np.array(given, dtype=np.float64).reshape(-1, 4)
+        for box in checked:
+            require_inside(box, (width, height))
+        across, down = self.network.input_size
+        matrices = [self.network.warp_matrix(crop_box(box, across / down), (across, down)) for box in checked]
+        pixels = [warp(image, matrix, (across, down)) for matrix in matrices]
+        return Crops(checked, np.array(pixels, dtype=np.uint8).reshape(-1, down, across, 3), matrices)
+
+    def poses(self, photographs: Sequence[Crops]) -> Iterator[AnimalPoses]:
+        """Yield the poses of each of several photographs, whose crops share batches."""
+        crops = np.concatenate([crops.pixels for crops in photographs])
+        parts = [self.network(crops[at : at + self.batch_size]) for at in range(0, len(crops), self.batch_size)]
+        count = len(self.skeleton)
+        keypoints = np.concatenate([np.zeros((0, count, 2)), *(part[0] for part in parts)])
+        confidences = np.concatenate([np.zeros((0, count)), *(part[1] for part in parts)])
+        start = 0
+        for photo in photographs:
+            mine = slice(start, start + len(photo.boxes))
+            start = mine.stop
+            placed = [
+                transform_points(points, invert(matrix))
+                for points, matrix in zip(keypoints[mine], photo.matrices, strict=True)
+            ]
+            yield AnimalPoses(photo.boxes, np.array(placed).reshape(-1, count, 2), confidences[mine])
+
+
+def as_pixels(image: Photo) -> Pixels:
+    """Return an image as [H, W, 3] uint8 RGB, turned upright by its EXIF orientation.
+
+    Raises:
+        InputError: it is of another type or shape, or its file cannot be read.
+    """
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return upright_rgb(image)
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+        return image
+    described = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+    raise InputError(f"image: must be a file, a Pillow image or uint8 [height, width, 3] RGB, not {described}")
+
+
+def require_inside(box: Floats, size: tuple[int, int]) -> None:
+    """Refuse a box [x, y, width, height] that is empty or has no part in a photograph of (width, height)."""
+    x, y, width, height = box
+    if not (np.isfinite(box).all() and width > 0 and height > 0):
+        raise InputError(f"the box {box.tolist()} is empty; x, y, width, height in pixels are expected")
+    if x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0:
+        raise InputError(f"the box {box.tolist()} lies outside the photograph of {size[0]}×{size[1]} pixels")
+
+
+def load(
+    run: str | Path,
+    *,
+    batch_size: int = 16,
+    flip_test: bool | None = None,
+    precision: str = "bf16",
+    device: str = "auto",
+) -> PoseEstimator:
+    """Load a trained network.
+
+    Args:
+        run: the folder of a run, whose best checkpoint is taken; a checkpoint; or an ONNX file by
+            `python -m lynx_pose.export`, for which the three last arguments have no meaning.
+        batch_size: crops that go through the network at once.
+        flip_test: average each output with that of the mirrored crop; None does as the run did.
+        precision: `bf16`, or `float32`, which is exact and slower.
+        device: `cpu`, `cuda`, …; `auto` takes a GPU where there is one.
+
+    Raises:
+        InputError: it is none of these, or damaged.
+    """
+    path = Path(run).expanduser()
+    if path.suffix == ".onnx":
+        from lynx_pose.prediction.onnx_network import OnnxNetwork
+
+        return PoseEstimator(OnnxNetwork(path), batch_size)
+    from lynx_pose.prediction.torch_network import TorchNetwork
+
+    cv2.setNumThreads(0)
+    return PoseEstimator(TorchNetwork.load(path, flip_test, precision, device), batch_size)

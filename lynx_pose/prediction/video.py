@@ -1,0 +1,104 @@
+"""Videos: their frames, poses smoothed over time, and videos with poses drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from lynx_pose.errors import InputError
+from lynx_pose.prediction.estimator import Pixels
+from lynx_pose.prediction.record import Animal, Found
+
+# Of the confidence, so that a frame alone among unsure ones still has a place.
+LEAST_WEIGHT = 1e-3
+
+
+@contextmanager
+def opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
+    """Open a video.
+
+    Raises:
+        InputError: it is not there, or no video.
+    """
+    video = cv2.VideoCapture(str(path))
+    try:
+        if not video.isOpened():
+            raise InputError(f"{path}: there is no such video, or it cannot be decoded")
+        yield video
+    finally:
+        video.release()
+
+
+def frames_of(video: cv2.VideoCapture) -> Iterator[Pixels]:
+    """Yield the frames [H, W, 3] RGB of an opened video."""
+    while True:
+        is_read, frame = video.read()
+        if not is_read:
+            return
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)  # type: ignore[misc]  # cv2 states no dtype
+
+
+def frame_rate(video: cv2.VideoCapture) -> float:
+    """Return the frames a second that an opened video claims; 25 where it claims none."""
+    claimed = float(video.get(cv2.CAP_PROP_FPS))
+    return claimed if np.isfinite(claimed) and claimed > 0 else 25.0
+
+
+def smoothed(found: Found, sigma: float) -> Found:
+    """Smooth the keypoints of a video's animal over time by a Gaussian, each frame by its confidence.
+
+    Args:
+        found: in a video; frames without the animal stay without it.
+        sigma: standard deviation in frames.
+
+    Raises:
+        InputError: there are several animals in a frame, of which nobody knows who is who in the next.
+    """
+    if any(len(animals) > 1 for animals in found.frames):
+        raise InputError(f"{found.name}: smooth= needs videos of one animal; this one has frames with several")
+    held = [number for number, animals in enumerate(found.frames) if animals]
+    if not held:
+        return found
+    points = np.zeros((len(found.frames), len(found.frames[held[0]][0].keypoints), 3))
+    points[held] = [found.frames[number][0].keypoints for number in held]
+    weight = np.zeros(points.shape[:2])
+    weight[held] = np.maximum(points[held, :, 2], LEAST_WEIGHT)
+    spread = gaussian_filter1d(weight, sigma, axis=0, mode="constant")
+    places = gaussian_filter1d(points[..., :2] * weight[..., None], sigma, axis=0, mode="constant")
+    places = places / np.maximum(spread, np.finfo(float).tiny)[..., None]
+    frames = list(found.frames)
+    for number in held:
+        frames[number] = [_moved(frames[number][0], places[number])]
+    return replace(found, frames=frames)
+
+
+def _moved(animal: Animal, places: Sequence[Sequence[float]]) -> Animal:
+    keypoints = [
+        [float(x), float(y), confidence] for (x, y), (_, _, confidence) in zip(places, animal.keypoints, strict=True)
+    ]
+    return replace(animal, keypoints=keypoints)
+
+
+def draw_video(source: Path, found: Found, target: Path, draw: Callable[[Pixels, Sequence[Animal]], Pixels]) -> None:
+    """Write a video's frames with what `draw` adds to each.
+
+    Raises:
+        InputError: the target cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    size = (found.width, found.height)
+    draft = target.with_name(f".draft-{target.name}")
+    writer = cv2.VideoWriter(str(draft), cv2.VideoWriter.fourcc(*"mp4v"), found.fps or 25.0, size)
+    if not writer.isOpened():
+        raise InputError(f"{target}: the video cannot be written")
+    with opened_video(source) as video:
+        for frame, animals in zip(frames_of(video), found.frames, strict=False):
+            writer.write(cv2.cvtColor(draw(frame, animals), cv2.COLOR_RGB2BGR))
+    writer.release()
+    draft.replace(target)
