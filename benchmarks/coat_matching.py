@@ -51,7 +51,9 @@ def main() -> None:
     table.add_row("whole box", *shown(top1(boxes, names, sides)))
     table.add_row("coat", *shown(top1(coats, names, sides)))
     table.add_row(f"coat, spots within {WITHIN:.0f} pixels of their place", *shown(top1(coats, names, sides, WITHIN)))
-    table.add_row("chance", *shown(top1([Features(np.zeros((0, 2)), np.zeros((0, 128), np.float32))] * len(names), names, sides)))
+    table.add_row(
+        "chance", *shown(top1([Features(np.zeros((0, 2)), np.zeros((0, 128), np.float32))] * len(names), names, sides))
+    )
     Console().print(table)
 
 

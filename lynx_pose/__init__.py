@@ -1,3 +1,24 @@
-"""Pose estimation for Eurasian lynxes in camera-trap photographs."""
+"""Pose estimation for Eurasian lynxes in camera-trap photographs.
 
+import lynx_pose
+poses = lynx_pose.load("multirun/…/0-hrnet-color").predict("photograph.jpg", boxes=[[x, y, width, height]])
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lynx_pose.prediction.estimator import AnimalPoses, PoseEstimator, load
+
+__all__ = ["AnimalPoses", "PoseEstimator", "load"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # On first use, so that command lines which do not predict start at once.
+    if name not in __all__:
+        raise AttributeError(f"lynx_pose has no {name!r}")
+    from lynx_pose.prediction import estimator
+
+    return getattr(estimator, name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Drawn datasets and decoded photographs of the tests stay out of the user's own cache.
 os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir(), f"lynx_pose-tests-{os.getuid()}"))
@@ -54,6 +56,20 @@ def openfield() -> Path:
 def samples() -> Path:
     """A few real photographs of five public animal pose datasets."""
     return _shared("data", "samples")
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("no chromium on this machine: the page is not tested in a browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=executable, args=[*arguments, "--disable-sync"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def _sample(record: PoseRecord, annotations: Annotations) -> PictureRow:
     image = read_checked(record.image_path, record.image_size, record.source)
     matrix = classic_matrix(crop_box(record.box, 1.0), (SIDE, SIDE))
     points = transform_points(record.keypoints, matrix)
-    svg = pose_svg(points, None, record.visible, annotations.skeleton, SIDE)
+    svg = pose_svg(points, None, record.visible, annotations.skeleton, (SIDE, SIDE))
     caption = ", ".join(part for part in (record.identity, record.orientation) if part)
     return PictureRow(str(record.image_id), jpeg(warp(image, matrix, (SIDE, SIDE))), (Drawing(caption, svg),))
 

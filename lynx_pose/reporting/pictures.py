@@ -118,7 +118,7 @@ def _row(
 ) -> PictureRow:
     image = read_checked(record.image_path, record.image_size, record.source)
     matrix = classic_matrix(crop_box(record.box, 1.0), (SIDE, SIDE))
-    truth = pose_svg(transform_points(record.keypoints, matrix), None, record.visible, skeleton, SIDE)
+    truth = pose_svg(transform_points(record.keypoints, matrix), None, record.visible, skeleton, (SIDE, SIDE))
     drawings = [Drawing("ground truth", truth)]
     for caption, poses in labelled:
         drawings.append(Drawing(caption, _predicted(poses, place, matrix, record, skeleton)))
@@ -129,7 +129,9 @@ def _row(
 def _predicted(poses: Poses, place: int, matrix: Matrix, record: PoseRecord, skeleton: Skeleton) -> str:
     """Draw the confident points of those that are annotated, as the thesis does."""
     shown = record.visible & (poses.scores[place] > SHOWN_FROM)
-    return pose_svg(transform_points(poses.keypoints[place], matrix), poses.scores[place], shown, skeleton, SIDE)
+    return pose_svg(
+        transform_points(poses.keypoints[place], matrix), poses.scores[place], shown, skeleton, (SIDE, SIDE)
+    )
 
 
 def jpeg(image: NDArray[np.uint8]) -> str:

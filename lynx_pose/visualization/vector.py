@@ -16,19 +16,19 @@ def pose_svg(
     scores: NDArray[np.float64] | None,
     shown: NDArray[np.bool_],
     skeleton: Skeleton,
-    side: int,
+    size: tuple[int, int],
 ) -> str:
     """Draw limbs and points.
 
     Args:
-        keypoints: [K, 2] in pixels of a square picture.
+        keypoints: [K, 2] in pixels of a picture.
         scores: [K] confidences; None for annotations.
         shown: [K] bool.
         skeleton: names the points and the limbs.
-        side: of the picture.
+        size: (width, height) of the picture.
     """
     colors = ["#{:02x}{:02x}{:02x}".format(*color) for color in point_colors(skeleton)]
-    parts = [f'<svg viewBox="0 0 {side} {side}" xmlns="http://www.w3.org/2000/svg">']
+    parts = [f'<svg viewBox="0 0 {size[0]} {size[1]}" xmlns="http://www.w3.org/2000/svg">']
     for start, end in skeleton.limbs:
         if shown[start] and shown[end]:
             (x1, y1), (x2, y2) = keypoints[start], keypoints[end]

@@ -217,20 +217,6 @@ def test_photographs_that_are_gone_leave_a_page_without_pictures(sweep, tmp_path
     assert "data:image/jpeg" not in page.read_text()
 
 
-@pytest.fixture
-def browser():
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if executable is None:
-        pytest.skip("no chromium on this machine: the page is not tested in a browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=executable, args=[*arguments, "--disable-sync"])
-        yield browser
-        browser.close()
-
-
 def test_the_page_shows_the_figures_in_a_browser(sweep, browser, tmp_path):
     page_file, _ = write_report([sweep])
     alone = tmp_path / "moved" / "report.html"

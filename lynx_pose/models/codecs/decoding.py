@@ -215,14 +215,20 @@ def _scale(heatmaps: Tensor, window: Tensor, kernel: int, floor: float, ceiling:
     """
     maxima = heatmaps.amax(dim=(-2, -1), keepdim=True)
     matters = ((window.amin(dim=(-2, -1), keepdim=True) < floor) | (maxima > ceiling))[..., 0, 0]
+    if torch.compiler.is_exporting():
+        # A graph in a file cannot choose heatmaps by what is in them.
+        return torch.where(matters[..., None, None], _kept(heatmaps, maxima, kernel), 1.0)
     scale = torch.ones_like(maxima)
     if matters.any():
-        height, width = heatmaps.shape[-2:]
-        chosen = heatmaps[matters]
-        smooth = smoothing_matrix(height, kernel, chosen) @ chosen @ smoothing_matrix(width, kernel, chosen)
-        after = smooth.amax(dim=(-2, -1), keepdim=True).clamp(min=torch.finfo(smooth.dtype).tiny)
-        scale[matters] = maxima[matters] / after
+        scale[matters] = _kept(heatmaps[matters], maxima[matters], kernel)
     return scale
+
+
+def _kept(heatmaps: Tensor, maxima: Tensor, kernel: int) -> Tensor:
+    """Return the factors [..., 1, 1] by which heatmaps [..., h, w], once smoothed, have their maxima again."""
+    rows, columns = (smoothing_matrix(length, kernel, heatmaps) for length in heatmaps.shape[-2:])
+    after = (rows @ heatmaps @ columns).amax(dim=(-2, -1), keepdim=True)
+    return maxima / after.clamp(min=torch.finfo(after.dtype).tiny)
 
 
 def smoothing_matrix(length: int, kernel: int, like: Tensor) -> Tensor:

@@ -1,0 +1,104 @@
+"""ONNX files: what the network finds, without torch."""
+
+import json
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from commandline import run
+from hydra import compose, initialize_config_dir
+
+import lynx_pose
+from lynx_pose.building import build_net
+from lynx_pose.command import CONF
+from lynx_pose.data.skeleton import ANIMAL_POSE_20
+from lynx_pose.errors import InputError
+from lynx_pose.exporting import random_crops, require_equal, write_onnx
+from lynx_pose.prediction.onnx_network import OnnxNetwork
+from lynx_pose.prediction.torch_network import TorchNetwork
+
+# Otherwise pytest keeps the thousands of lines that torch's exporter writes for its makers.
+logging.getLogger("torch").setLevel(logging.WARNING)
+logging.getLogger("onnxscript").setLevel(logging.WARNING)
+
+
+def _network(*overrides, flip_test=False):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", overrides=["model.input_size=[64,64]", *overrides])
+    torch.manual_seed(0)
+    net = build_net(cfg, 20)
+    network = TorchNetwork(net, ANIMAL_POSE_20, (64, 64), flip_test, "float32")
+    if hasattr(net.head, "final_layer"):
+        # As high as a trained network's.
+        net.head.final_layer.weight.data /= network(random_crops((64, 64)))[1].mean()
+    return network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("overrides", "flip_test"),
+    [
+        (("model=tiny",), True),
+        (("model=mobilenet", "head/codec=udp"), False),
+        (("model=tiny", "head/codec=unbiased"), False),
+        (("model=tiny", "head=regression"), True),
+        (("model=tiny", "head=simcc"), False),
+    ],
+)
+def test_a_file_finds_what_the_network_finds(tmp_path, overrides, flip_test):
+    network = _network(*overrides, flip_test=flip_test)
+    path = tmp_path / "network.onnx"
+    write_onnx(network, path)
+    exported = OnnxNetwork(path)
+    assert (network(random_crops((64, 64)))[1] > 0.1).mean() > 0.5
+    for count in (1, 5):
+        require_equal(exported, network, random_crops((64, 64), count), path)
+    assert exported.skeleton == ANIMAL_POSE_20
+    assert exported.warp_matrix is not None
+    described = json.loads(exported.session.get_modelmeta().custom_metadata_map["lynx_pose"])
+    assert described["normalisation"]["inside"]
+    assert described["crop_convention"] == ("udp" if "udp" in str(overrides) else "classic")
+
+
+def test_another_networks_file_is_noticed(tmp_path):
+    path = tmp_path / "network.onnx"
+    write_onnx(_network("model=tiny"), path)
+    with pytest.raises(InputError, match="its keypoints are up to"):
+        require_equal(OnnxNetwork(path), _network("model=tiny_resnet"), random_crops((64, 64)), path)
+
+
+def test_a_file_that_is_none(tmp_path):
+    with pytest.raises(InputError, match="there is no such file"):
+        lynx_pose.load(tmp_path / "nowhere.onnx")
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(InputError, match=r"is not a network that lynx_pose\.export wrote"):
+        lynx_pose.load(tmp_path / "text.onnx")
+
+
+@pytest.mark.slow
+def test_a_run_is_exported_and_predicts_without_torch(trained, tmp_path):
+    shown = run("export", f"run={trained}", f"output={tmp_path}/net.onnx", cwd=tmp_path)
+    assert "agree with the network's" in shown.stderr
+    assert "net-int8.onnx" in shown.stdout
+    small, whole = tmp_path / "net-int8.onnx", tmp_path / "net.onnx"
+    assert small.stat().st_size < whole.stat().st_size / 2
+    assert onnxruntime.InferenceSession(small).get_inputs()[0].name == "crops"
+    photographs = trained.parent / "data" / "Traps"
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['pytorch_lightning'] = None\n"
+        "from lynx_pose.predict import main; main()"
+    )
+    command = [sys.executable, "-c", code, f"run={whole}", f"images={photographs}", "output=out"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "poses.jsonl").read_text().splitlines()]
+    estimator = lynx_pose.load(trained, precision="float32")
+    for line in lines:
+        expected = estimator.predict(photographs / line["name"])
+        points = np.array(line["frames"][0][0]["keypoints"])
+        np.testing.assert_allclose(points[:, :2], expected.keypoints[0], atol=5e-3)
+    refused = run("export", f"run={trained}", f"output={whole}", cwd=tmp_path, check=False)
+    assert "exists already" in refused.stderr

@@ -1,0 +1,218 @@
+"""`python -m lynx_pose.predict` on folders that are good, bad and interrupted."""
+
+import csv
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from commandline import run
+from hydra import compose, initialize_config_dir
+from pycocotools.coco import COCO
+from test_processes import wait_for
+
+from lynx_pose.command import CONF
+from lynx_pose.data.readers.coco import read
+from lynx_pose.data.skeleton import ANIMAL_POSE_20
+from lynx_pose.errors import InputError
+from lynx_pose.prediction.job import estimator_of, predict
+from lynx_pose.prediction.record import Animal, Found, Record
+
+
+def predicted(trained, images, output, *overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        given = [f"run={trained}", f"images='{images}'", f"output={output}", "workers=2", *overrides]
+        cfg = compose("predict", overrides=given)
+    return predict(cfg, estimator_of(cfg))
+
+
+@pytest.fixture
+def photographs(trained, tmp_path):
+    """Five photographs in two folders, one of which is damaged, and boxes in four."""
+    folder = tmp_path / "photographs"
+    for number, name in enumerate(("a/0.jpg", "a/1.jpg", "b/2.jpg", "b/3.jpg")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(trained.parent / "data" / "Traps" / f"{number:03d}.jpg", folder / name)
+    (folder / "b" / "4.jpg").write_bytes(b"no picture")
+    boxes = "file,x,y,width,height,mediaID\na/0.jpg,10,10,60,40,m0\na/0.jpg,500,0,9,9,m0\nb/2.jpg,0,0,96,64,m2\n"
+    many = "".join(f"b/3.jpg,{n},5,40,40,m3\n" for n in range(50))
+    (tmp_path / "boxes.csv").write_text(boxes + "a/1.jpg,,,,,m1\n" + many)
+    return folder
+
+
+def _rows(folder):
+    with (folder / "poses.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_with_boxes(trained, photographs, tmp_path, caplog):
+    output = tmp_path / "out"
+    caplog.set_level("INFO")
+    found = predicted(trained, photographs, output, f"boxes={tmp_path}/boxes.csv", "draw=true", "precision=float32")
+    rows = _rows(output)
+    assert [row["image"] for row in rows] == ["a/0.jpg", "b/2.jpg"] + ["b/3.jpg"] * 50
+    assert (rows[0]["x"], rows[0]["mediaID"], rows[0]["frame"]) == ("10.00", "m0", "")
+    assert len(found.record) == 5
+    problems = (output / "problems.txt").read_text()
+    assert "a/0.jpg: the box [500.0, 0.0, 9.0, 9.0] lies outside the photograph of 96×64" in problems
+    assert "4.jpg: the image cannot be decoded" in problems
+    assert "52 animals in 5 photographs" in caplog.text
+    drawn = cv2.imread(str(output / "drawn" / "b" / "3.jpg"))
+    assert drawn.shape == (64, 96, 3)
+    _assert_poses(found, trained, photographs)
+
+
+def _assert_poses(found, trained, photographs):
+    """Batches over photographs give what one photograph alone gives."""
+    (first,) = (one for one in found.record if one.name == "a/0.jpg")
+    from lynx_pose import load
+
+    expected = load(trained, precision="float32").predict(photographs / "a" / "0.jpg", [[10, 10, 60, 40]])
+    points = np.array(first.frames[0][0].keypoints)
+    np.testing.assert_allclose(points[:, :2], expected.keypoints[0], atol=1e-3)
+
+
+def test_the_coco_file_is_read_back(trained, photographs, tmp_path):
+    """By our own reader and by pycocotools, as tools for correction do."""
+    output = tmp_path / "out"
+    (photographs / "b" / "4.jpg").unlink()
+    predicted(trained, photographs, output, f"boxes={tmp_path}/boxes.csv", "confident=0")
+    coco = COCO(output / "coco.json")
+    assert len(coco.getImgIds()) == 4
+    assert len(coco.getAnnIds()) == 52
+    results = coco.loadRes(str(output / "coco_results.json"))
+    assert len(results.getAnnIds()) == 52
+    annotations = read(str(output / "coco.json"), str(photographs), on_error="skip")
+    assert annotations.skeleton.names == ANIMAL_POSE_20.names
+    assert annotations.skeleton.limbs == ANIMAL_POSE_20.limbs
+    row = _rows(output)[0]
+    record = annotations.records[0]
+    inside = record.visible
+    xs = np.array([float(row[f"{name}_x"]) for name in ANIMAL_POSE_20.names])
+    np.testing.assert_allclose(record.keypoints[inside, 0], xs[inside], atol=0.01)
+
+
+def test_it_goes_on_where_it_stopped(trained, photographs, tmp_path, caplog):
+    """What is done stays as it is; what could not be read is tried again; half a line is cut off."""
+    output = tmp_path / "out"
+    predicted(trained, photographs, output)
+    lines = (output / "poses.jsonl").read_bytes()
+    table = (output / "poses.csv").read_text()
+    (output / "poses.jsonl").write_bytes(lines[: lines.index(b"\n") + 30])
+    shutil.copy(photographs / "b" / "3.jpg", photographs / "b" / "4.jpg")
+    caplog.set_level("INFO")
+    predicted(trained, photographs, output)
+    assert "1 of 5 files are done already" in caplog.text
+    assert (output / "poses.csv").read_text().startswith(table)
+    assert [row["image"] for row in _rows(output)] == ["a/0.jpg", "a/1.jpg", "b/2.jpg", "b/3.jpg", "b/4.jpg"]
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on(trained, tmp_path):
+    """Killed without warning among 200 photographs: the poses are those of a command that was not."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(200):
+        shutil.copy(trained.parent / "data" / "Traps" / f"{number % 12:03d}.jpg", folder / f"{number:03d}.jpg")
+    options = ["batch_size=1", "precision=float32"]
+    arguments = [f"run={trained}", f"images={folder}", "output=out", *options]
+    process = subprocess.Popen([sys.executable, "-m", "lynx_pose.predict", *arguments], cwd=tmp_path)
+    lines = tmp_path / "out" / "poses.jsonl"
+    wait_for(lambda: lines.is_file() and lines.stat().st_size > 9000)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = lines.read_bytes().count(b"\n")
+    assert 0 < done < 200
+    assert not (tmp_path / "out" / "poses.csv").exists()
+    shown = run("predict", *arguments, cwd=tmp_path)
+    assert f"{done} of 200 files are done already" in shown.stderr
+    predicted(trained, folder, tmp_path / "whole", *options)
+    assert (tmp_path / "out" / "poses.csv").read_text() == (tmp_path / "whole" / "poses.csv").read_text()
+
+
+def test_another_folder_is_wanted_for_other_poses(trained, photographs, tmp_path):
+    output = tmp_path / "out"
+    predicted(trained, photographs, output)
+    with pytest.raises(InputError, match="holds poses by another boxes; choose another output"):
+        predicted(trained, photographs, output, f"boxes={tmp_path}/boxes.csv")
+    with pytest.raises(InputError, match="holds poses by another images"):
+        predicted(trained, photographs / "a", output)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.docx").write_text("years of work")
+    with pytest.raises(InputError, match=r"holds other files \(thesis\.docx\)"):
+        predicted(trained, photographs, mine)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written to"):
+        predicted(trained, photographs, tmp_path / "file" / "out")
+
+
+def test_two_at_once_do_not_mix(tmp_path):
+    with Record(tmp_path / "out", {}), pytest.raises(InputError, match="another process is writing"):
+        Record(tmp_path / "out", {})
+
+
+def _add(folder, several):
+    with Record(folder, {}) as record:
+        for found in several:
+            record.add(found)
+
+
+def test_a_full_disk_keeps_what_is_done(tmp_path):
+    """The system refuses files of more than 4 kB, as a full disk would."""
+    animal = Animal([0.0, 0.0, 9.0, 9.0], [[1.0, 2.0, 0.5]] * 20, 0.5, 1.0)
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(InputError, match="Make room, and repeat the command"):
+            _add(tmp_path / "o", [Found(f"{number}.jpg", 10, 10, [[animal]]) for number in range(100)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    with Record(tmp_path / "o", {}) as record:
+        kept = list(record)
+        assert len(kept) > 3
+        assert all(found.frames == [[animal]] for found in kept)
+        record.add(Found("more.jpg", 10, 10, [[]]))
+        assert len(list(record)) == len(kept) + 1
+
+
+def test_a_calibration_says_what_a_confidence_means(trained, photographs, tmp_path):
+    output = tmp_path / "out"
+    predicted(trained, photographs, output, "calibrate=true", "precision=float32")
+    row = _rows(output)[0]
+    assert all(float(row[f"{name}_error_px"]) > 0 for name in ANIMAL_POSE_20.names)
+    calibration = json.loads((output / "calibration.json").read_text())
+    assert calibration["animals"] == 3
+    assert "observed error" in (output / "calibration.html").read_text()
+    with pytest.raises(InputError, match="needs the folder of a run"):
+        predicted(trained / "checkpoints" / "best.ckpt", photographs, tmp_path / "other", "calibrate=true")
+
+
+@pytest.mark.slow
+def test_real_photographs_and_a_real_video(trained, lynx3, openfield, tmp_path):
+    options = [f"run={trained}", "draw=true"]
+    shown = run("predict", *options, f"images={lynx3}", cwd=tmp_path)
+    assert "3 animals in 3 photographs" in shown.stderr
+    output = tmp_path / "predictions" / "lynx3"
+    assert len(_rows(output)) == 3
+    (drawn,) = (output / "drawn").rglob("001c*.jpg")
+    assert cv2.imread(str(drawn)).shape == (1536, 2048, 3)
+    # The first frames are enough.
+    short = tmp_path / "short.mp4"
+    source = cv2.VideoCapture(str(openfield / "m3v1mp4.mp4"))
+    size = (int(source.get(cv2.CAP_PROP_FRAME_WIDTH)), int(source.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+    writer = cv2.VideoWriter(str(short), cv2.VideoWriter.fourcc(*"mp4v"), 30, size)
+    for _ in range(40):
+        writer.write(source.read()[1])
+    writer.release()
+    run("predict", *options, f"images={short}", "smooth=2", cwd=tmp_path)
+    output = tmp_path / "predictions" / "short"
+    assert [row["frame"] for row in _rows(output)] == [str(number) for number in range(40)]
+    drawn = cv2.VideoCapture(str(output / "drawn" / "short.mp4"))
+    assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 40
