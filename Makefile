@@ -1,11 +1,12 @@
 # make sweep: a small sweep on drawn photographs, from nothing to a report.
 # make test: linting, types and tests.
+# make docs: the documentation's site, in site/.
 # make bench: speed, beside MMPose's where it is installed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep test bench install clean
+.PHONY: sweep test docs bench install clean
 
 install: $(VENV)/installed
 
@@ -28,13 +29,17 @@ test: install
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+docs: install
+	$(BIN)/python -m mkdocs build --strict
+
 # PEER=<python of an environment with MMPose 1.3.2> measures it beside us; DATA=<raw Lynx-Pose folder> takes real photographs.
 bench: install
 	$(BIN)/python benchmarks/data_path.py $(if $(PEER),--peer-python $(PEER)) $(if $(DATA),--data $(DATA))
+	$(BIN)/python benchmarks/predict.py $(if $(PEER),--peer-python $(PEER)) $(if $(DATA),--data $(DATA))
 	for name in decoding training_step coco_figures validation_epoch start; do \
 		$(BIN)/python benchmarks/$$name.py $(if $(PEER),--peer-python $(PEER)) || exit 1; \
 	done
 	$(BIN)/python benchmarks/table.py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache

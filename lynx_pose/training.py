@@ -20,7 +20,7 @@ from lynx_pose.callbacks.own_signals import OwnSignals
 from lynx_pose.callbacks.pose_images import PoseImages
 from lynx_pose.callbacks.progress import RunProgress
 from lynx_pose.callbacks.run_record import RunRecord
-from lynx_pose.callbacks.wandb_logging import wandb_run
+from lynx_pose.callbacks.wandb_logging import group_of, wandb_run
 from lynx_pose.checkpoint_io import CheckpointFiles
 from lynx_pose.continuation import checkpoint_of, require_own_folder, run_folder_of
 from lynx_pose.data.datamodule import PoseDataModule
@@ -200,10 +200,8 @@ def _checkpoints(folder: RunFolder) -> list[pl.Callback]:
 
 
 def _sweep_name(hydra_cfg: DictConfig) -> str | None:
-    """Name the sweep by the last two parts of its folder, its date and time; None outside sweeps."""
-    if hydra_cfg.mode != RunMode.MULTIRUN:
-        return None
-    return "_".join(Path(hydra_cfg.sweep.dir).parts[-2:])
+    """Name the sweep as W&B does; None outside sweeps."""
+    return group_of(Path(hydra_cfg.sweep.dir)) if hydra_cfg.mode == RunMode.MULTIRUN else None
 
 
 def _fit(

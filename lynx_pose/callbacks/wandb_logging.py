@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -45,6 +46,11 @@ class HarmlessWandbLogger(WandbLogger):
         except Exception as error:  # any failure of a service that training does not need
             self.broken = True
             log.warning("training goes on without Weights & Biases: %s", error)
+
+
+def group_of(sweep: Path) -> str:
+    """Name a sweep's runs in W&B by the last two parts of its folder, its date and time."""
+    return "_".join(sweep.parts[-2:])
 
 
 @contextmanager

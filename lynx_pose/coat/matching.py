@@ -40,7 +40,8 @@ def matches(query: Features, other: Features, within: float = np.inf) -> int:
     """Count the features of a picture that have one clear match in another.
 
     Args:
-        query, other: of the pictures.
+        query: of one picture.
+        other: of the other.
         within: pixels that a match may be away from its place in the query, for pictures of one canonical animal.
     """
     if len(query.places) == 0 or len(other.places) < 2:

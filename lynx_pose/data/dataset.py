@@ -28,7 +28,7 @@ cv2.setNumThreads(0)
 class PoseBatch(NamedTuple):
     """What crosses from the data to the model. Without the leading B it is one sample.
 
-    Args:
+    Attributes:
         image: [B, H, W, 3] uint8 RGB crops.
         keypoints: [B, K, 2] float32 in crop pixels, x before y; meaningless where not visible.
         visible: [B, K] bool.

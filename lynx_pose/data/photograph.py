@@ -61,7 +61,8 @@ class Cut:
 
     Args:
         pixels: [h, w, 3] RGB, or [h, w, 4] with a channel that means nothing.
-        left, top: image position of its first pixel's corner.
+        left: image position of its first pixel's corner.
+        top: of the same.
         reduction: image pixels along the side of one of its pixels.
     """
 

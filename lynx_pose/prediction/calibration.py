@@ -95,7 +95,9 @@ def held_out_errors(confidences: Floats, errors: Floats, visible: NDArray[np.boo
     """Return the error [N, K] that is expected of each animal by a calibration on the others.
 
     Args:
-        confidences, errors, visible: as `Calibration.fit`.
+        confidences: [N, K], as for `Calibration.fit`.
+        errors: [N, K].
+        visible: [N, K].
         seed: of the division of animals into parts.
     """
     fold = np.random.default_rng(seed).permutation(len(confidences)) % min(FOLDS, len(confidences))
@@ -111,7 +113,8 @@ def reliability(expected: Floats, errors: Floats, bins: int = 10) -> list[tuple[
     """Compare expected with observed errors, in parts of equal count from the smallest expectation on.
 
     Args:
-        expected, errors: [M] of keypoints.
+        expected: [M] of keypoints.
+        errors: [M] of the same.
         bins: number of parts.
 
     Returns:

@@ -23,7 +23,7 @@ from lynx_pose.data.records import Annotations, PoseRecord
 from lynx_pose.errors import InputError
 from lynx_pose.metrics.correct_keypoints import check_thresholds
 from lynx_pose.metrics.object_scale import box_area
-from lynx_pose.reporting.page import page_environment
+from lynx_pose.reporting.environment import page_environment
 from lynx_pose.reporting.pictures import SIDE, Drawing, PictureRow, jpeg
 from lynx_pose.run_folder import write_text
 from lynx_pose.visualization.vector import pose_svg

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from lynx_pose.reporting.card import write_cards
 from lynx_pose.reporting.curves import ap_curves, correction_plot, interval_plot, prediction_curves
+from lynx_pose.reporting.environment import page_environment
 from lynx_pose.reporting.pictures import PictureRow, chosen_rows, learning_row, worst_rows
 from lynx_pose.reporting.published import published_lines, published_predictions, published_tables
 from lynx_pose.reporting.runs import Run, find_runs
@@ -68,6 +68,8 @@ def make_report(sweeps: Sequence[Path]) -> Report:
 def write_report(sweeps: Sequence[Path]) -> tuple[Path, Report]:
     """Write report.html, report.md, report.csv and the tables' own CSV files into the first folder.
 
+    Each completed run gets a model card in its own folder.
+
     Args:
         sweeps: folders of sweeps or runs; their runs share the tables.
 
@@ -82,6 +84,7 @@ def write_report(sweeps: Sequence[Path]) -> tuple[Path, Report]:
     write_text(folder / "report.csv", runs_csv(report.runs))
     for table in report.tables:
         write_text(folder / "report-tables" / f"{table.key}.csv", to_csv(table))
+    write_cards(report.runs, report.validation)
     return folder / "report.html", report
 
 
@@ -128,16 +131,6 @@ def _galleries(runs: Sequence[Run], validation: Validation) -> list[tuple[str, l
         ("One animal through the epochs", learning_row(runs, validation)),
     ]
     return [(title, rows) for title, rows in galleries if rows]
-
-
-def page_environment() -> Environment:
-    """Return where the pages' templates are found."""
-    return Environment(
-        loader=PackageLoader("lynx_pose.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
 
 
 def _data(runs: Sequence[Run]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from commandline import QUICK, rows, run, summary
+from commandline import QUICK, rows, run, run_fresh, summary
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,6 @@ def test_training_goes_on_where_wandb_is_absent(tmp_path, data):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "wandb.py").write_text("raise ImportError('wandb is not installed')")
     options = ["data=lynx", f"data.root={data}", *QUICK, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path}/run"]
-    process = run("train", *options, cwd=tmp_path, PYTHONPATH=str(tmp_path / "broken"))
+    process = run_fresh("train", *options, cwd=tmp_path, PYTHONPATH=str(tmp_path / "broken"))
     assert "training goes on without Weights & Biases: wandb is not installed" in process.stderr
     assert summary(tmp_path / "run")["status"] == "completed"

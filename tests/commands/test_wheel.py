@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commandline import QUICK, run, summary
+from commandline import QUICK, run_fresh, summary
 
 
 @pytest.mark.slow
@@ -25,7 +25,7 @@ def test_the_wheel_works_in_another_folder(tmp_path, data):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     options = ["data=lynx", f"data.root={data}", *QUICK, "trainer.max_epochs=1", "logger=none"]
-    run("train", *options, "hydra.run.dir=run", cwd=elsewhere, PYTHONPATH=str(site))
+    run_fresh("train", *options, "hydra.run.dir=run", cwd=elsewhere, PYTHONPATH=str(site))
     assert summary(elsewhere / "run")["status"] == "completed"
     where = "import lynx_pose.command as c; print(c.CONF)"
     shown = subprocess.run(
@@ -36,5 +36,5 @@ def test_the_wheel_works_in_another_folder(tmp_path, data):
         text=True,
     )
     assert Path(shown.stdout.strip()) == site / "lynx_pose" / "conf"
-    run("report", "run", cwd=elsewhere, PYTHONPATH=str(site))
+    run_fresh("report", "run", cwd=elsewhere, PYTHONPATH=str(site))
     assert (elsewhere / "run" / "report.html").is_file()

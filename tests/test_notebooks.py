@@ -1,0 +1,22 @@
+"""The notebooks run from the first cell to the last."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path, tmp_path):
+    kept, new = nbformat.read(path, as_version=4), nbformat.read(path, as_version=4)
+    NotebookClient(new, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert _kinds_of_outputs(kept) == _kinds_of_outputs(new)
+
+
+def _kinds_of_outputs(notebook):
+    """What each cell shows: a notebook is kept as it was executed."""
+    return [sorted({output.output_type for output in cell.get("outputs", [])}) for cell in notebook.cells]
