@@ -27,7 +27,7 @@ from lynx_pose.prediction.estimator import PoseEstimator
 from lynx_pose.prediction.media import Media
 from lynx_pose.prediction.torch_network import TorchNetwork
 
-PHOTOGRAPHS = 24
+PHOTOGRAPHS = 48
 MODELS = ("r50", "hrnet")
 
 

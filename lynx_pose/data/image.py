@@ -48,9 +48,9 @@ def _claimed_size(data: bytes, path: Path) -> tuple[int, int] | None:
 def _decode(data: bytes, path: Path) -> NDArray[np.uint8]:
     # OpenCV fills the missing part of a truncated file with grey and says nothing, so it only decodes
     # files that are seen to be complete; Pillow judges the others.
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if _is_complete(data) else None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if _is_complete(data) else None
     if image is not None:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]  # cv2 states no dtype
+        return image  # type: ignore[return-value]  # cv2 states no dtype
     return _read_strictly(data, path)
 
 
