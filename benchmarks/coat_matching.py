@@ -11,7 +11,6 @@ import argparse
 from pathlib import Path
 
 import cv2
-import numpy as np
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 from rich.progress import track
@@ -19,7 +18,7 @@ from rich.table import Table
 
 from lynx_pose.building import read_annotations
 from lynx_pose.coat.flank import seen_flank
-from lynx_pose.coat.matching import Features, features_of, top1
+from lynx_pose.coat.matching import features_of, top1
 from lynx_pose.coat.patches import SIZE, Pixels, coat_of, needed
 from lynx_pose.command import CONF
 from lynx_pose.data.image import read_image
@@ -51,9 +50,6 @@ def main() -> None:
     table.add_row("whole box", *shown(top1(boxes, names, sides)))
     table.add_row("coat", *shown(top1(coats, names, sides)))
     table.add_row(f"coat, spots within {WITHIN:.0f} pixels of their place", *shown(top1(coats, names, sides, WITHIN)))
-    table.add_row(
-        "chance", *shown(top1([Features(np.zeros((0, 2)), np.zeros((0, 128), np.float32))] * len(names), names, sides))
-    )
     Console().print(table)
 
 

@@ -109,6 +109,11 @@ class Record:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._file.close()
         self._lock.release()
+        kept = f"{len(self._read)} files are done and kept, and the same command goes on there"
+        if isinstance(error, OSError):
+            raise InputError(f"{error.filename or self.folder}: cannot be written ({error.strerror}); {kept}") from None
+        if isinstance(error, KeyboardInterrupt):
+            raise InputError(f"stopped; {kept}") from None
 
     def _require_own(self, settings: dict[str, Any]) -> None:
         if not self._settings.exists():
@@ -165,7 +170,7 @@ class Record:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise InputError(
-                f"{self.path}: cannot be written ({error.strerror}) after {len(self._places)} files, which are kept. "
+                f"{self.path}: cannot be written ({error.strerror}) after {len(self._read)} files, which are kept. "
                 "Make room, and repeat the command to go on"
             ) from None
         self._note(found, start)

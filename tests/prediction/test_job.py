@@ -152,15 +152,29 @@ def test_another_folder_is_wanted_for_other_poses(trained, photographs, tmp_path
         predicted(trained, photographs, tmp_path / "file" / "out")
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device", "drawn/1.jpg"), r"drawn/1\.jpg: cannot be written"),
+        (KeyboardInterrupt(), "stopped"),
+    ],
+)
+def test_what_ends_it_early_says_how_to_go_on(tmp_path, error, message):
+    with pytest.raises(InputError, match=f"{message}.*; 1 files are done and kept"):
+        _add(tmp_path / "out", [Found("1.jpg", 10, 10, [[]])], error)
+
+
 def test_two_at_once_do_not_mix(tmp_path):
     with Record(tmp_path / "out", {}), pytest.raises(InputError, match="another process is writing"):
         Record(tmp_path / "out", {})
 
 
-def _add(folder, several):
+def _add(folder, several, error=None):
     with Record(folder, {}) as record:
         for found in several:
             record.add(found)
+        if error:
+            raise error
 
 
 def test_a_full_disk_keeps_what_is_done(tmp_path):
