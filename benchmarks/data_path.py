@@ -18,7 +18,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from measure import Figure, arguments, in_turn, rate, report, started_peer
 
-from lynx_pose.building import build_augmentation, build_net
+from lynx_pose.building import build_augmentation
 from lynx_pose.command import CONF
 from lynx_pose.data.crop import classic_matrix, warp
 from lynx_pose.data.dataset import CropDataset, PoseBatch
@@ -27,6 +27,7 @@ from lynx_pose.data.readers import lynx_pose
 from lynx_pose.data.records import Annotations, PoseRecord
 from lynx_pose.data.region_cache import RegionCache, region_bounds
 from lynx_pose.data.synthetic.dataset import read as read_drawn
+from lynx_pose.models.build import build_net
 
 SIZE = (256, 256)
 BATCH = 32

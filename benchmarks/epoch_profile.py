@@ -19,11 +19,13 @@ from rich.console import Console
 from rich.table import Table
 from torch.optim import Optimizer
 
-from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
+from lynx_pose.building import build_datamodule, build_task, read_annotations
 from lynx_pose.command import CONF
 from lynx_pose.data.augment.pipeline import plain_crop
 from lynx_pose.data.dataset import CropDataset, PoseBatch
 from lynx_pose.data.image import read_checked
+from lynx_pose.instantiation import make
+from lynx_pose.models.build import build_net
 from lynx_pose.task import PoseTask, to_image_pixels
 
 BATCHES = 4

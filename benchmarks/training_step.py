@@ -14,8 +14,9 @@ from hydra import compose, initialize_config_dir
 from measure import Figure, arguments, in_turn, rate, report, started_peer
 from torch.utils.flop_counter import FlopCounterMode
 
-from lynx_pose.building import build_net, make
 from lynx_pose.command import CONF
+from lynx_pose.instantiation import make
+from lynx_pose.models.build import build_net
 
 MODELS = ("r50", "hrnet")
 KEYPOINTS = 20

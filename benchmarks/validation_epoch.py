@@ -14,8 +14,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from measure import Figure, arguments, report
 
-from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
+from lynx_pose.building import build_datamodule, build_task, read_annotations
 from lynx_pose.command import CONF
+from lynx_pose.instantiation import make
+from lynx_pose.models.build import build_net
 
 OVERRIDES = ["model=r50", "aug=none", "data.images=160", "split=shared", "trainer.precision=bf16-mixed"]
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,6 +20,7 @@ from lynx_pose.data.records import Annotations, PoseRecord
 from lynx_pose.data.region_cache import RegionCache
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
+from lynx_pose.instantiation import make
 from lynx_pose.metrics.object_scale import annotated_area
 from lynx_pose.metrics.pose_evaluation import PoseEvaluation
 from lynx_pose.models.pose_net import PoseNet
@@ -29,24 +29,6 @@ from lynx_pose.task import PoseTask
 # Of conf/aug; the rest of it says how long and whether a run trains.
 AUGMENTATION = ("_target_", "name", "stage", "geometry", "photometric")
 ObjectScale = Callable[[Sequence[PoseRecord]], NDArray[np.float64]]
-
-
-def make(node: DictConfig, **more: Any) -> Any:
-    """Instantiate what a configuration describes, with plain lists and dictionaries as arguments.
-
-    Args:
-        node: with a `_target_`.
-        more: arguments beside the configured ones.
-
-    Raises:
-        InputError: the object could not be made from what the user gave; without Hydra's wrapping.
-    """
-    try:
-        return instantiate(node, _convert_="all", **more)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, InputError):
-            raise error.__cause__ from None
-        raise
 
 
 def read_annotations(cfg: DictConfig) -> Annotations:
@@ -71,13 +53,6 @@ def build_augmentation(cfg: DictConfig) -> Augmentation:
         except InstantiationException as error:
             raise InputError(f"aug={cfg.aug.get('name')}: {error.__cause__ or error}") from error
     return augmentation
-
-
-def build_net(cfg: DictConfig, num_keypoints: int) -> PoseNet:
-    """Make the network with random weights."""
-    # Runs of the first versions have no model.net.
-    net: Callable[..., PoseNet] = make(cfg.model.net) if "net" in cfg.model else PoseNet
-    return net(make(cfg.model.backbone), make(cfg.head), num_keypoints, cfg.channels_last)
 
 
 def build_datamodule(

@@ -15,8 +15,8 @@ def main(cfg: DictConfig) -> dict[str, float]:
 
     from hydra.core.hydra_config import HydraConfig
 
-    from lynx_pose.building import make
     from lynx_pose.evaluation import evaluate
+    from lynx_pose.instantiation import make
 
     return evaluate(
         run=Path(cfg.run).expanduser(),

@@ -10,10 +10,12 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
-from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
+from lynx_pose.building import build_datamodule, build_task, read_annotations
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.errors import InputError
+from lynx_pose.instantiation import make
 from lynx_pose.metrics.detailed import DetailedFigures
+from lynx_pose.models.build import build_net
 from lynx_pose.models.weights import network_state, read_checkpoint, require_skeleton
 from lynx_pose.processes import Followers, OwnEnvironment, local_processes
 from lynx_pose.run_folder import RunFolder, read_json_file, write_json

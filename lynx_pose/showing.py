@@ -18,11 +18,12 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
 
-from lynx_pose.building import make, read_annotations
+from lynx_pose.building import read_annotations
 from lynx_pose.command import CONF
 from lynx_pose.data.image import read_checked
 from lynx_pose.data.records import PoseRecord
 from lynx_pose.errors import InputError
+from lynx_pose.instantiation import make
 
 log = logging.getLogger(__name__)
 Node = dict[str, Any]

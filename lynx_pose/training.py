@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins.environments import ClusterEnvironment
 
 from lynx_pose.announcement import Announcement, Board, Leading, follow_announcement, tell_failure
-from lynx_pose.building import build_datamodule, build_net, build_task, make, read_annotations
+from lynx_pose.building import build_datamodule, build_task, read_annotations
 from lynx_pose.callbacks.own_signals import OwnSignals
 from lynx_pose.callbacks.pose_images import PoseImages
 from lynx_pose.callbacks.progress import RunProgress
@@ -25,6 +25,8 @@ from lynx_pose.checkpoint_io import CheckpointFiles
 from lynx_pose.continuation import checkpoint_of, require_own_folder, run_folder_of
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.errors import InputError
+from lynx_pose.instantiation import make
+from lynx_pose.models.build import build_net
 from lynx_pose.models.unused import freeze_unused
 from lynx_pose.options import check_options
 from lynx_pose.processes import (

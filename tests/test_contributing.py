@@ -7,8 +7,9 @@ import pytest
 from commandline import QUICK, run, summary
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.building import build_augmentation, build_net
+from lynx_pose.building import build_augmentation
 from lynx_pose.command import CONF
+from lynx_pose.models.build import build_net
 
 TEXT = (Path(__file__).resolve().parent.parent / "CONTRIBUTING.md").read_text()
 EXAMPLES = dict(re.findall(r"```yaml\n# conf/(\S+)\n(.*?)```", TEXT, flags=re.DOTALL))

@@ -7,8 +7,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lynx_pose.building import build_augmentation, build_net, make
+from lynx_pose.building import build_augmentation
 from lynx_pose.command import CONF
+from lynx_pose.instantiation import make
+from lynx_pose.models.build import build_net
 from lynx_pose.models.codecs.decoding import (
     Argmax,
     Expectation,

@@ -145,7 +145,11 @@ def _backbone_tensors(names: tuple[str, ...]) -> int:
 
 def network_state(path: Path) -> dict[str, Tensor]:
     """Return the network's tensors from a Lightning checkpoint of ours, without running code from it."""
-    content = read_checkpoint(path)
+    return network_state_in(read_checkpoint(path), path)
+
+
+def network_state_in(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """Return the network's tensors from the content of a checkpoint of ours."""
     state = content.get("state_dict")
     items = state.items() if isinstance(state, dict) else ()
     weights = {name: value for name, value in items if str(name).startswith("net.") and isinstance(value, Tensor)}

@@ -12,15 +12,17 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
-from lynx_pose.building import build_net
 from lynx_pose.data.crop import WarpMatrix
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
+from lynx_pose.models.build import build_net
 from lynx_pose.models.pose_net import PoseNet
-from lynx_pose.models.weights import network_state, read_checkpoint
+from lynx_pose.models.weights import network_state_in, read_checkpoint
 from lynx_pose.prediction.estimator import Floats, Pixels
 from lynx_pose.run_folder import RunFolder
 
+# Folding takes as long as a few batches; who looks at one photograph should not wait for it.
+FOLDED_AT = 4
 PRECISIONS = {"bf16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -49,7 +51,7 @@ class TorchNetwork:
             raise InputError(f"precision={precision}: must be one of {', '.join(PRECISIONS)}")
         self.device = torch.device(device)
         self.net = net.eval().to(self.device)
-        self.net.backbone = fused(self.net.backbone)
+        self._batches = 0
         self.skeleton = skeleton
         self.input_size = input_size
         self.flip_test = flip_test
@@ -59,12 +61,13 @@ class TorchNetwork:
     def load(cls, path: Path, flip_test: bool | None, precision: str, device: str) -> Self:
         """Load the best checkpoint of a run, or a checkpoint; as `lynx_pose.load`."""
         checkpoint = _checkpoint_of(path)
-        note = _note(checkpoint)
+        content = read_checkpoint(checkpoint)
+        note = _note(content, checkpoint)
         cfg, skeleton = OmegaConf.create(note["config"]), Skeleton.from_dict(note["skeleton"])
         cfg.setdefault("channels_last", True)
         net = build_net(cfg, len(skeleton))
         try:
-            net.load_state_dict(network_state(checkpoint))
+            net.load_state_dict(network_state_in(content, checkpoint))
         except RuntimeError as error:
             raise InputError(f"{checkpoint}: does not fit its network ({str(error).splitlines()[1]})") from None
         width, height = cfg.model.input_size
@@ -78,6 +81,9 @@ class TorchNetwork:
 
     def __call__(self, crops: Pixels) -> tuple[Floats, Floats]:
         """Turn crops [B, H, W, 3], RGB, into keypoints [B, K, 2] in crop pixels and confidences [B, K]."""
+        self._batches += 1
+        if self._batches == FOLDED_AT:
+            self.net.backbone = folded(self.net.backbone)
         image = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device)
         keypoints, confidences = self.decoded(image)
         return keypoints.cpu().double().numpy(), confidences.cpu().double().numpy()
@@ -93,14 +99,14 @@ class TorchNetwork:
         return head.decode(output)
 
 
-def fused(backbone: nn.Module) -> nn.Module:
+def folded(backbone: nn.Module) -> nn.Module:
     """Fold batch normalisation into the convolutions before it, where the network is a plain graph of layers."""
     try:
-        folded: nn.Module = fuse(backbone)
+        graph: nn.Module = fuse(backbone)
     except (TraceError, RuntimeError, TypeError, NotImplementedError):
         # Its steps depend on its input.
         return backbone
-    return folded.to(memory_format=torch.channels_last)
+    return graph.to(memory_format=torch.channels_last)
 
 
 def _checkpoint_of(path: Path) -> Path:
@@ -113,9 +119,9 @@ def _checkpoint_of(path: Path) -> Path:
     return RunFolder(path).best
 
 
-def _note(checkpoint: Path) -> dict[str, Any]:
+def _note(content: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
     """Return what a checkpoint says of its network."""
-    note = read_checkpoint(checkpoint).get("lynx_pose")
+    note = content.get("lynx_pose")
     try:
         Skeleton.from_dict(note["skeleton"])  # type: ignore[index]  # what is no mapping raises TypeError
         OmegaConf.create(note["config"]).model.input_size  # type: ignore[index]  # as above  # noqa: B018

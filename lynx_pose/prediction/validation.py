@@ -105,7 +105,7 @@ def reliability_figure(parts: Sequence[tuple[float, float, int]], animals: int) 
             go.Scatter(x=expected, y=observed, mode="lines+markers", text=texts, name="observed", line_color="#1f5fa8"),
         ]
     )
-    title = f"Errors that confidences lead to expect, and those observed ({animals} validation animals, 5 parts)"
+    title = f"Expected and observed errors ({animals} validation animals, each judged by the others)"
     figure.update_layout(
         width=WIDTH,
         height=HEIGHT,

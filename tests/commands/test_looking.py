@@ -9,9 +9,9 @@ from commandline import run
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from lynx_pose.building import make
 from lynx_pose.command import CONF
 from lynx_pose.data.readers.lynx_pose import read
+from lynx_pose.instantiation import make
 from lynx_pose.reporting.description import light_of
 from lynx_pose.showing import apply, ends, transforms
 

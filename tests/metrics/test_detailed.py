@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.building import make
 from lynx_pose.command import CONF
 from lynx_pose.data.records import PoseRecord
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
+from lynx_pose.instantiation import make
 from lynx_pose.metrics.average_precision import THRESHOLDS, mean_share_above
 from lynx_pose.metrics.object_scale import annotated_area, box_area, polygon_area
 from lynx_pose.metrics.pose_evaluation import Poses, coco_figures

@@ -5,10 +5,10 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.building import build_net
 from lynx_pose.command import CONF
 from lynx_pose.errors import InputError
 from lynx_pose.models.backbone import timm_backbone
+from lynx_pose.models.build import build_net
 from lynx_pose.models.losses import KeypointMSE, KeypointSSE
 from lynx_pose.models.schedule import WarmupMultiStep
 

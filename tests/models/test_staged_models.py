@@ -5,9 +5,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.building import build_net
 from lynx_pose.command import CONF
 from lynx_pose.errors import InputError
+from lynx_pose.models.build import build_net
 from lynx_pose.models.cascade import cut_windows
 from lynx_pose.models.error_feedback import draw_poses
 from lynx_pose.models.heads.refinement import bounded

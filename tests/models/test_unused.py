@@ -6,8 +6,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.building import build_net
 from lynx_pose.command import CONF
+from lynx_pose.models.build import build_net
 from lynx_pose.models.unused import freeze_unused
 
 

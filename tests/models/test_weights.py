@@ -9,10 +9,10 @@ import timm
 import torch
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.building import build_net
 from lynx_pose.command import CONF
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
+from lynx_pose.models.build import build_net
 from lynx_pose.models.weights import (
     ImageNetInit,
     MMPoseInit,

@@ -14,6 +14,7 @@ from lynx_pose.data.image import read_image
 from lynx_pose.data.readers.lynx_pose import read
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
+from lynx_pose.prediction.torch_network import FOLDED_AT
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,19 @@ def test_batches_do_not_change_poses(trained, estimator):
     # A tie between cells may be broken by the last bit.
     assert np.mean(np.abs(together.keypoints - alone) < 1e-3) > 0.99
     assert len(estimator.predict(image, np.zeros((0, 4)))) == 0
+
+
+def test_folding_normalisation_changes_nothing(trained):
+    """After some batches it is folded into convolutions."""
+    network = lynx_pose.load(trained, precision="float32").network
+    crops = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    before = network(crops)
+    layers = len([layer for layer in network.net.backbone.modules() if isinstance(layer, torch.nn.BatchNorm2d)])
+    after = [network(crops) for _ in range(FOLDED_AT)][-1]
+    left = len([layer for layer in network.net.backbone.modules() if isinstance(layer, torch.nn.BatchNorm2d)])
+    assert left < layers
+    np.testing.assert_allclose(after[1], before[1], atol=1e-5)
+    assert np.mean(np.abs(after[0] - before[0]) < 1e-3) > 0.95
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from commandline import run
 from hydra import compose, initialize_config_dir
 
 import lynx_pose
-from lynx_pose.building import build_net
 from lynx_pose.command import CONF
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
 from lynx_pose.exporting import random_crops, require_equal, write_onnx
+from lynx_pose.models.build import build_net
 from lynx_pose.models.codecs.heatmap import UdpHeatmap, UnbiasedHeatmap
 from lynx_pose.prediction.onnx_network import OnnxNetwork
 from lynx_pose.prediction.torch_network import TorchNetwork
