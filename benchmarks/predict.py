@@ -17,11 +17,12 @@ from hydra import compose, initialize_config_dir
 from measure import Figure, arguments, in_turn, rate, report, started_peer
 
 from lynx_pose.command import CONF
+from lynx_pose.cores import usable_cores
 from lynx_pose.data.readers.lynx_pose import read
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.data.synthetic.dataset import ensure_drawn
 from lynx_pose.models.build import build_net
-from lynx_pose.prediction.batches import Prediction, usable_cores
+from lynx_pose.prediction.batches import Prediction
 from lynx_pose.prediction.boxes import AnimalBox, ListedBoxes
 from lynx_pose.prediction.estimator import PoseEstimator
 from lynx_pose.prediction.media import Media

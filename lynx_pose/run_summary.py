@@ -54,7 +54,7 @@ def recorded(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Itera
         # Lightning shuts down its workers and then exits, after some signals with the code of success.
         summary["status"] = "interrupted"
         raise SystemExit(1) from None
-    except BaseException as error:
+    except BaseException as error:  # the summary has to say how a run ended, whatever ended it
         error = memory_advice(error, cfg)
         summary["status"] = "failed"
         summary["error"] = plain_message(error)

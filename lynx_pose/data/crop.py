@@ -94,6 +94,11 @@ def _about(crop: CropBox, degrees: float, scale: NDArray[np.float64], target: ND
     return np.column_stack([linear, target - linear @ crop.center])
 
 
+def pixel_side(matrix: Matrix) -> float:
+    """Return the image pixels along the side of a crop's pixel."""
+    return float(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
 def mirror_matrix(image_width: int) -> Matrix:
     """Map a photograph's pixels to those of its mirror image: x becomes width − 1 − x."""
     return np.array([[-1.0, 0.0, image_width - 1.0], [0.0, 1.0, 0.0]])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import pytorch_lightning as pl
 from rich.progress import track
 from torch.utils.data import DataLoader, Sampler
 
+from lynx_pose.cores import usable_cores
 from lynx_pose.data.augment.pipeline import Augmentation
 from lynx_pose.data.crop import WarpMatrix
 from lynx_pose.data.dataset import CropDataset, PoseBatch, TrainingSampler, ValidationSampler, as_is
@@ -67,7 +67,7 @@ class PoseDataModule(pl.LightningDataModule):
         self.input_size = input_size
         self.seed = seed
         self.batch_size = batch_size
-        self.num_workers = min(8, _usable_cores()) if num_workers is None else num_workers
+        self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
         self.annotations = annotations
         self.skeleton = annotations.skeleton
         self.left_out = annotations.left_out
@@ -136,10 +136,6 @@ class PoseDataModule(pl.LightningDataModule):
         )
 
 
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _readable(records: Sequence[PoseRecord], left_out: Counter[str]) -> list[PoseRecord]:
     """Open every photograph once; count and leave out the records of those that cannot be used."""
 
@@ -151,7 +147,7 @@ def _readable(records: Sequence[PoseRecord], left_out: Counter[str]) -> list[Pos
         return None
 
     kept = []
-    with ThreadPoolExecutor(_usable_cores()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         problems = track(pool.map(problem, records), "checking photographs", total=len(records))
         for record, message in zip(records, problems, strict=True):
             if message is None:

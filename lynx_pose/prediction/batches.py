@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -169,11 +168,6 @@ def in_order(
         result = begun.popleft().result()
         begun.extend(pool.submit(work, item) for item in islice(rest, 1))
         yield result
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def write_image(path: Path, pixels: Pixels) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from lynx_pose.data.crop import Matrix, WarpMatrix, crop_box, invert, transform_points, warp
+from lynx_pose.data.crop import Matrix, WarpMatrix, crop_box, invert, pixel_side, transform_points, warp
 from lynx_pose.data.image import read_image, upright_rgb
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
@@ -87,7 +87,7 @@ class Crops:
     @property
     def image_pixels(self) -> Floats:
         """[N] image pixels along the side of a crop's pixel."""
-        return np.array([1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))) for matrix in self.matrices])
+        return np.array([pixel_side(matrix) for matrix in self.matrices])
 
 
 class PoseEstimator:

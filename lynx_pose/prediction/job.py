@@ -13,10 +13,11 @@ import numpy as np
 from omegaconf import DictConfig
 from rich.progress import track
 
+from lynx_pose.cores import usable_cores
 from lynx_pose.data.records import fingerprint
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
-from lynx_pose.prediction.batches import Prediction, usable_cores, write_image
+from lynx_pose.prediction.batches import Prediction, write_image
 from lynx_pose.prediction.box_files import read_boxes
 from lynx_pose.prediction.calibration import Calibration
 from lynx_pose.prediction.estimator import Pixels, PoseEstimator, load

@@ -124,7 +124,7 @@ def _note(content: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
     note = content.get("lynx_pose")
     try:
         Skeleton.from_dict(note["skeleton"])  # type: ignore[index]  # what is no mapping raises TypeError
-        OmegaConf.create(note["config"]).model.input_size  # type: ignore[index]  # as above  # noqa: B018
+        OmegaConf.create(note["config"]).model.input_size  # type: ignore[index]  # as above  # noqa: B018  # reading it is the check
     except Exception as error:  # whatever a stranger's file holds there
         raise InputError(f"{checkpoint}: does not say which network it belongs to ({type(error).__name__})") from None
     assert isinstance(note, dict), "it has items"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from lynx_pose.building import build_datamodule, object_areas, read_annotations
-from lynx_pose.data.crop import crop_box
+from lynx_pose.data.crop import crop_box, pixel_side
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.evaluation import run_config, validated
 from lynx_pose.metrics.pose_evaluation import PoseEvaluation, Poses
@@ -91,7 +91,7 @@ def crop_pixels(poses: Poses, datamodule: PoseDataModule) -> Floats:
     matrices = [
         datamodule.warp_matrix(crop_box(record.box, width / height), (width, height)) for record in poses.records
     ]
-    return np.array([1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))) for matrix in matrices])
+    return np.array([pixel_side(matrix) for matrix in matrices])
 
 
 def reliability_figure(parts: Sequence[tuple[float, float, int]], animals: int) -> go.Figure:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
-import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from rich.progress import track
 
+from lynx_pose.cores import usable_cores
 from lynx_pose.data.readers import lynx_pose
 from lynx_pose.data.records import Annotations
 from lynx_pose.data.skeleton import LYNX_POSE_NAMES
@@ -64,10 +64,9 @@ def _draw(folder: Path, count: int, seed: int) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     (draft / "LynxID" / "Synthetic").mkdir(parents=True)
     log.info("drawing %d synthetic photographs into %s", count, folder)
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     tasks = [(draft, seed, number) for number in range(count)]
     # Fresh processes: forking one that has started torch's threads can hang.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("spawn")) as pool:
         drawn = list(track(pool.map(_draw_one, tasks, chunksize=8), "drawing photographs", total=count))
     content = {
         "info": {"description": "lynx_pose synthetic photographs", "version": VERSION, "seed": seed},
