@@ -1,13 +1,24 @@
 """What goes wrong on W&B's side does not reach training."""
 
 import logging
+import os
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
+import pytest
 import wandb
 
 from lynx_pose.callbacks.wandb_logging import HarmlessWandbLogger
+
+
+@pytest.fixture(autouse=True)
+def _no_traces():
+    """W&B leaves WANDB_SERVICE behind, Lightning WANDB_MODE, which the processes of later tests would inherit."""
+    with patch.dict(os.environ):
+        yield
+        wandb.teardown()
 
 
 def test_a_logger_that_cannot_write_says_so_once_and_is_silent(tmp_path, caplog):
