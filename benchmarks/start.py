@@ -1,4 +1,4 @@
-"""Seconds from a command to its answer, and to the first training step with everything in its cache."""
+"""Seconds from a command to its answer, to the first training step with a filled cache, and to a loaded run."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ def first_step(folder: str) -> float:
     return seconds
 
 
+def loaded(folder: str) -> float:
+    """Return the seconds that a new Python takes to load HRNet-W32, imports included, the quickest of five."""
+    size = ["model=hrnet", "model.input_size=[64,64]", "data.images=8", "trainer.limit_train_batches=1"]
+    subprocess.run([*TRAIN, *QUICK, *size, f"hydra.run.dir={folder}"], check=True, capture_output=True)
+    command = [sys.executable, "-c", LOAD.format(folder)]
+    return min(float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(5))
+
+
 def main() -> None:
     """Measure and report."""
     arguments(__doc__).parse_args()
@@ -49,11 +57,19 @@ def main() -> None:
     figures = [Figure(name, answer(*options), limit=1.0, **asked) for name, options in ANSWERS.items()]
     with tempfile.TemporaryDirectory() as folder:
         seconds = min(first_step(str(Path(folder, str(number)))) for number in range(4))
-    figures.append(Figure("first training step", seconds, limit=10.0, **asked))
+        figures.append(Figure("first training step", seconds, limit=10.0, **asked))
+        figures.append(Figure("lynx_pose.load, hrnet", loaded(str(Path(folder, "run"))), limit=5.0, **asked))
     report("start", figures)
 
 
 ANSWERS = {"--help": ["--help"], "--cfg job": ["--cfg", "job"], "--info": ["--info"]}
+LOAD = """
+import time
+start = time.perf_counter()
+import lynx_pose
+lynx_pose.load({!r})
+print(time.perf_counter() - start)
+"""
 
 if __name__ == "__main__":
     main()

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from lynx_pose.command import hydra_command
+from lynx_pose.quick_imports import collecting_later
 
 
 @hydra_command("train")
@@ -16,7 +17,8 @@ def main(cfg: DictConfig) -> dict[str, Any]:
     # Imported here so that --help and --cfg answer at once.
     from hydra.core.hydra_config import HydraConfig
 
-    from lynx_pose.training import train
+    with collecting_later():
+        from lynx_pose.training import train
 
     return train(cfg, HydraConfig.get())
 

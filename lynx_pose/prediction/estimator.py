@@ -17,6 +17,7 @@ from lynx_pose.data.image import read_image, upright_rgb
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.metrics.coco_results import pose_score
+from lynx_pose.quick_imports import collecting_later
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -204,7 +205,8 @@ def load(
         from lynx_pose.prediction.onnx_network import OnnxNetwork
 
         return PoseEstimator(OnnxNetwork(path), batch_size)
-    from lynx_pose.prediction.torch_network import TorchNetwork
-
     cv2.setNumThreads(0)
-    return PoseEstimator(TorchNetwork.load(path, flip_test, precision, device), batch_size)
+    with collecting_later():
+        from lynx_pose.prediction.torch_network import TorchNetwork
+
+        return PoseEstimator(TorchNetwork.load(path, flip_test, precision, device), batch_size)

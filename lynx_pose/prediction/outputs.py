@@ -103,6 +103,8 @@ class Outputs:
                     "bbox": animal.box,
                     "area": animal.box[2] * animal.box[3],
                     "iscrowd": 0,
+                    # No outline, and saying so: some importers complain where the format's field is missing.
+                    "segmentation": [],
                     "keypoints": [value for point in seen for value in point],
                     "num_keypoints": len(seen),
                     "score": animal.score,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
+from torch.overrides import TorchFunctionMode
 
 from lynx_pose.data.crop import WarpMatrix
 from lynx_pose.data.skeleton import Skeleton
@@ -65,7 +67,8 @@ class TorchNetwork:
         note = _note(content, checkpoint)
         cfg, skeleton = OmegaConf.create(note["config"]), Skeleton.from_dict(note["skeleton"])
         cfg.setdefault("channels_last", True)
-        net = build_net(cfg, len(skeleton))
+        with _Unfilled():
+            net = build_net(cfg, len(skeleton))
         try:
             net.load_state_dict(network_state_in(content, checkpoint))
         except RuntimeError as error:
@@ -97,6 +100,21 @@ class TorchNetwork:
             if self.flip_test:
                 output = head.average_flipped(output, self.net(image.flip(2)), self.skeleton.flip_indices)
         return head.decode(output)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves weights as memory has them: drawing random ones takes longer than loading those that replace them."""
+
+    RANDOM: ClassVar = {nn.init.kaiming_uniform_, nn.init.normal_, nn.init.uniform_, Tensor.normal_, Tensor.uniform_}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Do what the function does, unless it draws."""
+        kwargs = kwargs or {}
+        if func in self.RANDOM:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def folded(backbone: nn.Module) -> nn.Module:
