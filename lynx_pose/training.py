@@ -16,6 +16,7 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment
 
 from lynx_pose.announcement import Announcement, Board, Leading, follow_announcement, tell_failure
 from lynx_pose.building import build_datamodule, build_task, read_annotations
+from lynx_pose.callbacks.graph_steps import GraphSteps
 from lynx_pose.callbacks.own_signals import OwnSignals
 from lynx_pose.callbacks.pose_images import PoseImages
 from lynx_pose.callbacks.progress import RunProgress
@@ -177,7 +178,7 @@ def _trainer(
     trainer: pl.Trainer = make(
         cfg.trainer,
         # Checkpoints come last, so that they hold the record of their own epoch.
-        callbacks=[OwnSignals(), *callbacks, *_checkpoints(folder)],
+        callbacks=[OwnSignals(), *([GraphSteps()] if cfg.compile else []), *callbacks, *_checkpoints(folder)],
         plugins=[environment, files],
         logger=logger or False,
         default_root_dir=str(folder.path),

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from commandline import run, summary
 from hydra import compose, initialize_config_dir
 
 from lynx_pose.command import CONF
@@ -48,3 +49,16 @@ def _losses(net, batch, mode):
         optimizer.step()
         losses.append(loss.item())
     return losses
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_a_compiled_run_with_the_flip_test(tmp_path, mode):
+    options = [
+        "model=tiny",
+        "data.images=16",
+        "trainer.max_epochs=2",
+        f"compile={mode}",
+        "trainer.precision=bf16-mixed",
+    ]
+    run("train", *options, "logger=none", f"hydra.run.dir={tmp_path}/run", cwd=tmp_path)
+    assert summary(tmp_path / "run")["status"] == "completed"
