@@ -10,6 +10,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -115,6 +117,8 @@ class Leading(Peers):
         super().__init__()
         self.board = board
         self.announcement = announcement
+        self._left = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
         self.board.leave("announcement", self.announcement.to_json())
@@ -123,28 +127,40 @@ class Leading(Peers):
             if time.monotonic() > deadline:
                 raise ProcessError(f"{come} of {self.board.processes - 1} other processes of the run have come")
             time.sleep(0.05)
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._watcher.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._leave(error)
         if error is not None:
             self.board.leave("over", "")
+        # A thread that is within torch's C++ when Python ends aborts the process.
+        self._left.set()
+        self._watcher.join(GRACE)
         self._raise_failure(error)
 
     def _watch(self) -> None:
         # Also while we leave: another process may be about to say why.
-        while (reason := self.board.note("failure")) is None:
-            time.sleep(INTERVAL)
-        self._fail(reason)
+        while not self._left.wait(INTERVAL):
+            if (reason := self.board.note("failure")) is not None:
+                self._fail(reason)
+                return
 
 
-def follow_announcement(board: Board) -> Announcement:
-    """Wait for what process 0 announces, and from then on end when it fails."""
+@contextmanager
+def following(board: Board) -> Iterator[Announcement]:
+    """Wait for what process 0 announces; within this context, end when it fails."""
     announcement = Announcement.from_json(board.await_note("announcement"))
     board.count("come", 1)
-    threading.Thread(target=_end_with_leader, args=(board,), daemon=True).start()
-    return announcement
+    done = threading.Event()
+    watcher = threading.Thread(target=_end_with_leader, args=(board, done), daemon=True)
+    watcher.start()
+    try:
+        yield announcement
+    finally:
+        # As in `Leading`.
+        done.set()
+        watcher.join(GRACE)
 
 
 def tell_failure(board: Board, error: BaseException) -> NoReturn:
@@ -155,13 +171,13 @@ def tell_failure(board: Board, error: BaseException) -> NoReturn:
     raise SystemExit(1) from error
 
 
-def _end_with_leader(board: Board) -> None:
+def _end_with_leader(board: Board, done: threading.Event) -> None:
     try:
-        while board.note("over") is None:
-            time.sleep(INTERVAL)
+        while not done.wait(INTERVAL):
+            if board.note("over") is not None:
+                # Not as a failure, for which SLURM and torchrun would kill process 0 before it has said what happened.
+                os._exit(0)
     except RuntimeError:
         # Process 0 is gone; if the run is complete, we end by ourselves.
-        time.sleep(GRACE)
-        os.kill(os.getpid(), signal.SIGKILL)
-    # Not as a failure, for which SLURM and torchrun would kill process 0 before it has said what happened.
-    os._exit(0)
+        if not done.wait(GRACE):
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins.environments import ClusterEnvironment
 
-from lynx_pose.announcement import Announcement, Board, Leading, follow_announcement, tell_failure
+from lynx_pose.announcement import Announcement, Board, Leading, following, tell_failure
 from lynx_pose.building import build_datamodule, build_task, read_annotations
 from lynx_pose.callbacks.graph_steps import GraphSteps
 from lynx_pose.callbacks.own_signals import OwnSignals
@@ -83,13 +83,13 @@ def join(environment: ClusterEnvironment) -> None:
     """Take part in the run of process 0, as a process that torchrun or SLURM started."""
     leave_signals_to_leader()
     board = Board(environment)
-    told = follow_announcement(board)
-    log_into(told.folder.rank_log(board.rank))
-    try:
-        follow(environment, told.cfg, told.folder, told.checkpoint)
-    except Exception as error:  # process 0 has to hear of any
-        log.exception("process %d failed", board.rank)
-        tell_failure(board, error)
+    with following(board) as told:
+        log_into(told.folder.rank_log(board.rank))
+        try:
+            follow(environment, told.cfg, told.folder, told.checkpoint)
+        except Exception as error:  # process 0 has to hear of any
+            log.exception("process %d failed", board.rank)
+            tell_failure(board, error)
 
 
 def _others(environment: ClusterEnvironment, announcement: Announcement) -> Leading | Followers:
