@@ -22,6 +22,7 @@ def test_a_real_mouse_is_found_on_frames_not_seen(tmp_path, openfield):
         f"data.images={openfield}/images",
         "model=tiny",
         "experiment=quickstart",
+        *["model.epochs=60", "model.milestones=[45,54]"],
         f"hydra.run.dir={tmp_path}/run",
         cwd=tmp_path,
     )
