@@ -63,13 +63,15 @@ def test_a_sweep_of_slurm_jobs_of_two_tasks(data, tmp_path):
     first, second, third, fourth = (sweep / f"{number}-tiny-flip" for number in range(4))
     wait_for((first / "checkpoints" / "last.ckpt").is_file)
     subprocess.run(["scancel", cancelled], check=True)
+    # Both act while the jobs train, which is for a few seconds only.
+    wait_for((second / "checkpoints" / "last.ckpt").is_file)
+    # As SLURM does before it takes a place away. The job queues itself again so quickly that scancel is puzzled, and
+    # left alone it would send the signal again until the job runs once more.
+    subprocess.run(["timeout", "2", "scancel", "--signal=USR2", preempted], check=False)
     wait_for(lambda: not _in_queue(cancelled))
     assert summary(first)["status"] == "interrupted"
-    subprocess.run(["scontrol", "requeue", cancelled], check=True)
-    wait_for((second / "checkpoints" / "last.ckpt").is_file)
-    # As SLURM does before it takes a place away. The job queues itself again so quickly that scancel may be puzzled.
-    subprocess.run(["scancel", "--signal=USR2", preempted], check=False)
     kept = {folder: summary(folder)["wandb"] for folder in (first, second)}
+    subprocess.run(["scontrol", "requeue", cancelled], check=True)
     _, messages = process.communicate(timeout=400)
     assert process.returncode == 1
     assert [summary(folder)["status"] for folder in (first, second, third)] == ["completed"] * 3, messages
