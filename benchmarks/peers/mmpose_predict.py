@@ -1,4 +1,4 @@
-"""Poses of MMPose 1.3.2's networks in photographs, one file and one box at a time, as its inferencer finds them."""
+"""Poses of MMPose 1.3.2's networks in photographs, by the pipeline that its inferencer calls, in batches."""
 
 from __future__ import annotations
 
@@ -10,17 +10,10 @@ from pathlib import Path
 import mmpose
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.registry import init_default_scope
 from mmpose.models import build_pose_estimator
+from mmpose_networks import METAINFO, config_of
 
-init_default_scope("mmpose")
-CONFIGS = Path(mmpose.__file__).parent / ".mim/configs/animal_2d_keypoint/topdown_heatmap/animalpose"
-NAMES = {
-    "r50": "td-hm_res50_8xb64-210e_animalpose-256x256.py",
-    "hrnet": "td-hm_hrnet-w32_8xb64-210e_animalpose-256x256.py",
-}
 BATCH = 16
 
 
@@ -28,10 +21,9 @@ class Predictor:
     """MMPose's validation pipeline and network, called as its inferencer calls them."""
 
     def __init__(self, name: str, jobs: list[tuple[str, list[float]]]):
-        config = Config.fromfile(str(CONFIGS / NAMES[name]))
-        config.model.backbone.init_cfg = None
+        config = config_of(name)
         self.model = build_pose_estimator(config.model).eval()
-        self.meta = mmpose.datasets.datasets.utils.parse_pose_metainfo({"from_file": _metainfo()})
+        self.meta = mmpose.datasets.datasets.utils.parse_pose_metainfo({"from_file": str(METAINFO)})
         self.pipeline = Compose(config.val_dataloader.dataset.pipeline)
         self.jobs = jobs
 
@@ -48,10 +40,6 @@ class Predictor:
         corners = np.array([[x, y, x + width, y + height]], dtype=np.float32)
         sample = {"img_path": path, "bbox": corners, "bbox_score": np.ones(1, np.float32)}
         return self.pipeline(sample | self.meta)
-
-
-def _metainfo() -> str:
-    return str(CONFIGS.parents[2] / "_base_" / "datasets" / "animalpose.py")
 
 
 def main() -> None:

@@ -6,22 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import mmpose
 import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from mmpose.models import build_pose_estimator
 from mmpose.structures import PoseDataSample
+from mmpose_networks import config_of
 
-init_default_scope("mmpose")
-CONFIGS = Path(mmpose.__file__).parent / ".mim/configs/animal_2d_keypoint/topdown_heatmap/animalpose"
-NAMES = {
-    "r50": "td-hm_res50_8xb64-210e_animalpose-256x256.py",
-    "hrnet": "td-hm_hrnet-w32_8xb64-210e_animalpose-256x256.py",
-}
 BATCH = 8
 
 
@@ -35,9 +26,7 @@ def data_sample() -> PoseDataSample:
 
 def step_of(name: str) -> Callable[[], None]:
     """Return a function that trains on a batch."""
-    config = Config.fromfile(str(CONFIGS / NAMES[name])).model
-    config.backbone.init_cfg = None
-    model = build_pose_estimator(config).train()
+    model = build_pose_estimator(config_of(name).model).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
     inputs = [torch.randint(0, 256, (3, 256, 256), dtype=torch.uint8) for _ in range(BATCH)]
     samples = [data_sample() for _ in range(BATCH)]

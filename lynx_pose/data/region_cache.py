@@ -184,6 +184,7 @@ def _entries(folder: Path) -> list[tuple[Path, os.stat_result]]:
     """List the files, but for those that another process removes meanwhile."""
     entries = []
     for path in folder.iterdir():
+        # Another process may clear it away meanwhile.
         with suppress(FileNotFoundError):
             entries.append((path, path.stat()))
     return entries

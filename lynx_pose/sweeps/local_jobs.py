@@ -60,6 +60,7 @@ class Job:
     def kill(self) -> None:
         """Kill what is left of it."""
         assert self.process.pid is not None, "it was started"
+        # Nothing of it may be left.
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         # In its first moments it is not yet the head of a session.
