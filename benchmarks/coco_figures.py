@@ -1,7 +1,5 @@
 """Seconds for COCO's keypoint figures of 20,000 animals, beside xtcocotools, which MMPose uses, and pycocotools."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json
@@ -15,7 +13,7 @@ from measure import Figure, arguments, in_turn, report, started_peer
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from lynx_pose.metrics.average_precision import coco_keypoint_figures
+from lynx_pose.metrics.average_precision import coco_keypoint_metrics
 
 ANIMALS, KEYPOINTS = 20_000, 20
 SIGMAS = [0.05] * KEYPOINTS
@@ -59,7 +57,7 @@ def main() -> None:
 
     def seconds() -> float:
         start = time.perf_counter()
-        coco_keypoint_figures(truth, results, SIGMAS)
+        coco_keypoint_metrics(truth, results, SIGMAS)
         return time.perf_counter() - start
 
     def pycocotools_seconds() -> float:

@@ -1,10 +1,8 @@
-"""Training samples a second and core: photographs in, batches of crops out.
+"""Training samples a second and core: images in, batches of crops out.
 
-The peer is MMPose's training pipeline with the same augmentation, on the whole photograph as the thesis had it. Its
+The peer is MMPose's training pipeline with the same augmentation, on the whole image as the thesis had it. Its
 samples carry float images and heatmaps, ours bytes and coordinates; the line «and targets» makes those of ours, too.
 """
-
-from __future__ import annotations
 
 import functools
 import json
@@ -18,16 +16,16 @@ import torch
 from hydra import compose, initialize_config_dir
 from measure import Figure, arguments, in_turn, rate, report, started_peer
 
-from lynx_pose.building import build_augmentation
-from lynx_pose.command import CONF
-from lynx_pose.data.crop import classic_matrix, warp
+from lynx_pose.config import CONF
+from lynx_pose.data.annotations import Annotations, PoseRecord
+from lynx_pose.data.crop import CropConvention, warp
 from lynx_pose.data.dataset import CropDataset, PoseBatch
-from lynx_pose.data.photograph import Photograph
-from lynx_pose.data.readers import lynx_pose
-from lynx_pose.data.records import Annotations, PoseRecord
-from lynx_pose.data.region_cache import RegionCache, region_bounds
-from lynx_pose.data.synthetic.dataset import read as read_drawn
-from lynx_pose.models.build import build_net
+from lynx_pose.data.image_cache import ImageCache, region_bounds
+from lynx_pose.data.image_source import SourceImage
+from lynx_pose.data.readers import lynx_pose_raw
+from lynx_pose.data.synthetic.synthetic_dataset import read as read_drawn
+from lynx_pose.models.pose_net import build_net
+from lynx_pose.training.build import build_augmentation
 
 SIZE = (256, 256)
 BATCH = 32
@@ -37,12 +35,12 @@ GROUPS = ("geometric", "color", "blur", "noise", "weather")
 class Loader:
     """Batches of one dataset and augmentation, of ever new epochs."""
 
-    def __init__(self, annotations: Annotations, cache: RegionCache, aug: str, *overrides: str):
+    def __init__(self, annotations: Annotations, cache: ImageCache, aug: str, *overrides: str):
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("train", overrides=["model=tiny", f"aug={aug}", *overrides])
         augmentation, self.net = build_augmentation(cfg), build_net(cfg, len(annotations.skeleton))
         records = annotations.records
-        self.dataset = CropDataset(records, annotations.skeleton, SIZE, classic_matrix, augmentation, 0, cache)
+        self.dataset = CropDataset(records, annotations.skeleton, SIZE, CropConvention.CLASSIC, augmentation, 0, cache)
         self.drawn = 0
 
     def batch(self) -> PoseBatch:
@@ -59,18 +57,18 @@ class Loader:
         """Make a batch, its float images and its heatmaps."""
         batch = self.batch()
         self.net.normalised(batch.image)
-        self.net.pose_head.codec.encode(batch.keypoints, batch.visible.float())
+        self.net.head.codec.encode(batch.keypoints, batch.visible.float())
         return len(batch.image)
 
 
 def enlarged(annotations: Annotations, folder: Path, megapixels: float) -> Annotations:
-    """Write the photographs again, as a camera with more pixels would have."""
+    """Write the images again, as a camera with more pixels would have."""
     return replace(annotations, records=[_enlarged(record, folder, megapixels) for record in annotations.records])
 
 
 def _enlarged(record: PoseRecord, folder: Path, megapixels: float) -> PoseRecord:
     factor = (megapixels * 1e6 / np.prod(record.image_size)) ** 0.5
-    big = cv2.resize(Photograph(record).whole, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    big = cv2.resize(SourceImage(record).whole, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     path = folder / record.image_path.name
     cv2.imwrite(str(path), big[..., ::-1])
     size = (big.shape[1], big.shape[0])
@@ -96,23 +94,23 @@ def peer_records(annotations: Annotations) -> str:
 def main() -> None:
     """Measure and report."""
     parser = arguments(__doc__)
-    parser.add_argument("--data", help="a folder in the raw Lynx-Pose format; default: 64 drawn photographs")
+    parser.add_argument("--data", help="a folder in the raw Lynx-Pose format; default: 64 drawn images")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        annotations = lynx_pose.read(options.data) if options.data else read_drawn(name, 64, 0)
-        cache = RegionCache(folder / "cache", 20)
+        annotations = lynx_pose_raw.read(options.data) if options.data else read_drawn(name, 64, 0)
+        cache = ImageCache(folder / "cache", 20)
         cache.prepare(annotations.records)
         figures = beside_mmpose(annotations, cache, folder, options.peer_python, options.rounds)
         figures += other_ways(annotations, cache)
         if options.data:
-            figures += large_photographs(annotations, cache, folder, options.rounds)
+            figures += large_images(annotations, cache, folder, options.rounds)
     report("data path", figures)
 
 
 def beside_mmpose(
-    annotations: Annotations, cache: RegionCache, folder: Path, peer_python: str | None, rounds: int
+    annotations: Annotations, cache: ImageCache, folder: Path, peer_python: str | None, rounds: int
 ) -> list[Figure]:
     """Measure each augmentation group in turn with MMPose."""
     description = folder / "records.json"
@@ -127,7 +125,7 @@ def beside_mmpose(
     return figures
 
 
-def other_ways(annotations: Annotations, cache: RegionCache) -> list[Figure]:
+def other_ways(annotations: Annotations, cache: ImageCache) -> list[Figure]:
     """Measure what comes on top on a CPU, and the thesis's own stage."""
     with_targets = Loader(annotations, cache, "geometric").step_with_targets
     on_image = Loader(annotations, cache, "color", "aug.stage=image").step
@@ -137,8 +135,8 @@ def other_ways(annotations: Annotations, cache: RegionCache) -> list[Figure]:
     ]
 
 
-def large_photographs(annotations: Annotations, cache: RegionCache, folder: Path, rounds: int) -> list[Figure]:
-    """Measure photographs of 20 megapixels in turn with the same as they are."""
+def large_images(annotations: Annotations, cache: ImageCache, folder: Path, rounds: int) -> list[Figure]:
+    """Measure images of 20 megapixels in turn with the same as they are."""
     big = enlarged(annotations, folder, 20)
     cache.prepare(big.records)
     figures = []
@@ -149,7 +147,7 @@ def large_photographs(annotations: Annotations, cache: RegionCache, folder: Path
     return figures
 
 
-def sampling_rate(annotations: Annotations, cache: RegionCache) -> float:
+def sampling_rate(annotations: Annotations, cache: ImageCache) -> float:
     """Sample the same crop of each animal over and over."""
     cuts = [cache(record).around(region_bounds(record)).pixels for record in annotations.records]
     matrices = [np.array([[256 / cut.shape[1], 0, 0], [0, 256 / cut.shape[0], 0]]) for cut in cuts]

@@ -3,8 +3,6 @@
 The limit is numpy's maximum over the same heatmaps: each has to be read once.
 """
 
-from __future__ import annotations
-
 import functools
 import tempfile
 from pathlib import Path
@@ -13,9 +11,9 @@ import numpy as np
 import torch
 from measure import Figure, arguments, in_turn, rate, report, started_peer
 
-from lynx_pose.models.codecs.decoding import Decoding, QuarterShift, Taylor, UdpTaylor
+from lynx_pose.models.codecs.decoding import Dark, Decoding, QuarterShift, UdpDark
 
-DECODINGS: dict[str, Decoding] = {"plain": QuarterShift(), "DARK": Taylor(), "UDP": UdpTaylor()}
+DECODINGS: dict[str, Decoding] = {"plain": QuarterShift(), "DARK": Dark(), "UDP": UdpDark()}
 
 
 def heatmaps() -> np.ndarray:

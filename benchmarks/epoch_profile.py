@@ -4,8 +4,6 @@ Takes the options of lynx_pose.train. Each part is timed by itself in this proce
 parts of the data path are those of one of them.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections import defaultdict
@@ -19,14 +17,13 @@ from rich.console import Console
 from rich.table import Table
 from torch.optim import Optimizer
 
-from lynx_pose.building import build_datamodule, build_task, read_annotations
-from lynx_pose.command import CONF
-from lynx_pose.data.augment.pipeline import plain_crop
+from lynx_pose.augment.pipeline import plain_crop
+from lynx_pose.config import CONF, instantiate
 from lynx_pose.data.dataset import CropDataset, PoseBatch
 from lynx_pose.data.image import read_checked
-from lynx_pose.instantiation import make
-from lynx_pose.models.build import build_net
-from lynx_pose.task import PoseTask, to_image_pixels
+from lynx_pose.models.pose_net import build_net
+from lynx_pose.training.build import build_datamodule, build_task, read_annotations
+from lynx_pose.training.task import PoseTask, to_image_pixels
 
 BATCHES = 4
 
@@ -54,12 +51,12 @@ def main() -> None:
         cfg = compose("train", overrides=sys.argv[1:])
     annotations = read_annotations(cfg)
     net = build_net(cfg, len(annotations.skeleton))
-    datamodule = build_datamodule(cfg, annotations, net.pose_head.warp_matrix)
+    datamodule = build_datamodule(cfg, annotations, net.head.crop_convention)
     datamodule.setup("fit")
     task = build_task(cfg, net, datamodule)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task.to(device)
-    optimizer, dataset = make(cfg.optimizer)(net.parameters()), datamodule.train_dataloader().dataset
+    optimizer, dataset = instantiate(cfg.optimizer)(net.parameters()), datamodule.train_dataloader().dataset
     clock = Clock(device)
     images = 0
     for number in range(-1, BATCHES):
@@ -79,14 +76,14 @@ def epoch_step(
     size = min(cfg.loader.batch_size, len(dataset))
     keys = [divmod(number * size + index, len(dataset)) for index in range(size)]
     records = [dataset.records[position] for _, position in keys]
-    with clock.part("decode photographs (without the cache)"):
+    with clock.part("decode images (without the cache)"):
         for record in records:
             read_checked(record.image_path, record.image_size, record.source)
     with clock.part("geometry, warp and photometric"):
         batch = dataset.__getitems__(keys)
     with clock.part("of it, warp"):
         for record, matrix in zip(records, batch.matrix.numpy(), strict=True):
-            plain_crop(dataset.photographs(record), matrix, dataset.input_size)
+            plain_crop(dataset.images(record), matrix, dataset.input_size)
     with clock.part("copy to the device"):
         batch = type(batch)(*(values.to(clock.device) for values in batch))
     train_step(task, optimizer, batch, clock, cfg.trainer.precision)

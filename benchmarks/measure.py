@@ -4,8 +4,6 @@ A peer runs in a Python of its own (`--peer-python`), started once, and is asked
 ours; so both see the same machine at the same moment, and the ratio holds where single rates wander.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

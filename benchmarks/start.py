@@ -1,7 +1,5 @@
 """Seconds from a command to its answer, to the first training step with a filled cache, and to a loaded run."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

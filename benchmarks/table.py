@@ -1,7 +1,5 @@
 """Prints what all benchmarks have measured on this machine as Markdown, for the README."""
 
-from __future__ import annotations
-
 import json
 
 from measure import Figure, results_file, table

@@ -4,8 +4,6 @@ On the CPU beside MMPose in float32, as it trains, at a batch of 8. On a GPU bes
 float32 without compilation at a batch of 32, and ResNet-152 at a batch of 128 against the card's own matrix rate.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 
@@ -14,9 +12,8 @@ from hydra import compose, initialize_config_dir
 from measure import Figure, arguments, in_turn, rate, report, started_peer
 from torch.utils.flop_counter import FlopCounterMode
 
-from lynx_pose.command import CONF
-from lynx_pose.instantiation import make
-from lynx_pose.models.build import build_net
+from lynx_pose.config import CONF, instantiate
+from lynx_pose.models.pose_net import build_net
 
 MODELS = ("r50", "hrnet")
 KEYPOINTS = 20
@@ -30,7 +27,7 @@ def step_of(model: str, batch: int, device: str, bf16: bool = True, mode: str | 
     net = build_net(cfg, KEYPOINTS).to(device).train()
     if mode:
         net.compile(mode=mode)
-    optimizer = make(cfg.optimizer)(net.parameters())
+    optimizer = instantiate(cfg.optimizer)(net.parameters())
     image = torch.randint(0, 256, (batch, 256, 256, 3), dtype=torch.uint8, device=device)
     keypoints = torch.rand(batch, KEYPOINTS, 2, device=device) * 255
     weight = torch.ones(batch, KEYPOINTS, device=device)
@@ -39,7 +36,7 @@ def step_of(model: str, batch: int, device: str, bf16: bool = True, mode: str | 
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
             output = net(image)
         optimizer.zero_grad(set_to_none=True)
-        net.pose_head.loss(output, keypoints, weight).backward()
+        net.head.loss(output, keypoints, weight).backward()
         optimizer.step()
         if device == "cuda":
             torch.cuda.synchronize()

@@ -1,9 +1,7 @@
 """What validation costs beside its forward passes: loading, decoding, losses, COCO figures, Lightning.
 
-ResNet-50 with the flip test, two forward passes a crop, on drawn photographs, after each of a few training epochs.
+ResNet-50 with the flip test, two forward passes a crop, on drawn images, after each of a few training epochs.
 """
-
-from __future__ import annotations
 
 import statistics
 import time
@@ -14,12 +12,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from measure import Figure, arguments, report
 
-from lynx_pose.building import build_datamodule, build_task, read_annotations
-from lynx_pose.command import CONF
-from lynx_pose.instantiation import make
-from lynx_pose.models.build import build_net
+from lynx_pose.config import CONF, instantiate
+from lynx_pose.models.pose_net import build_net
+from lynx_pose.training.build import build_datamodule, build_task, read_annotations
 
-OVERRIDES = ["model=r50", "aug=none", "data.images=160", "split=shared", "trainer.precision=bf16-mixed"]
+OVERRIDES = ["model=r50", "aug=none", "data.images=160", "data.split=shared", "trainer.precision=bf16-mixed"]
 
 
 class Stopwatch(pl.Callback):
@@ -62,12 +59,12 @@ def main() -> None:
         cfg = compose("train", overrides=OVERRIDES)
     annotations = read_annotations(cfg)
     net = build_net(cfg, len(annotations.skeleton))
-    datamodule = build_datamodule(cfg, annotations, net.pose_head.warp_matrix)
+    datamodule = build_datamodule(cfg, annotations, net.head.crop_convention)
     task = build_task(cfg, net, datamodule)
     watch = Stopwatch()
     cfg.trainer.update({"enable_progress_bar": False, "max_epochs": options.rounds + 1, "limit_train_batches": 1})
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
-    trainer = make(cfg.trainer, callbacks=[watch], use_distributed_sampler=False, **quiet)
+    trainer = instantiate(cfg.trainer, callbacks=[watch], use_distributed_sampler=False, **quiet)
     trainer.fit(task, datamodule=datamodule)
     # The first one starts the loading processes.
     ours, passes = (statistics.median(times[1:]) for times in (watch.validations, watch.passes))

@@ -1,10 +1,8 @@
-"""Pose estimation for Eurasian lynxes in camera-trap photographs.
+"""Pose estimation for Eurasian lynxes in camera-trap images.
 
 import lynx_pose
-poses = lynx_pose.load("multirun/…/0-hrnet-color").predict("photograph.jpg", boxes=[[x, y, width, height]])
+poses = lynx_pose.load("multirun/…/0-hrnet-color").predict("image.jpg", boxes=[[x, y, width, height]])
 """
-
-from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """All commands under one name: lynx-pose COMMAND, or python -m lynx_pose COMMAND."""
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 
@@ -12,13 +10,13 @@ COMMANDS = {
     "sweeps": "how far a sweep is",
     "report": "compare the runs of sweeps",
     "dashboard": "put a sweep's comparison on Weights & Biases",
-    "evaluate": "a finished run's figures in detail",
-    "predict": "poses in a folder of photographs, or in videos",
-    "demo": "a page where a photograph is dropped and its pose seen",
+    "evaluate": "a finished run's metrics in detail",
+    "predict": "poses in a folder of images, or in videos",
+    "demo": "a page where an image is dropped and its pose seen",
     "coat": "patches of the coat, for telling individuals apart",
     "export": "a run's network as an ONNX file",
     "describe": "what a dataset holds",
-    "show": "what an augmentation group does to a photograph",
+    "show": "what an augmentation group does to an image",
     "sigmas": "OKS sigmas from double annotations",
 }
 

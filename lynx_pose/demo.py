@@ -1,20 +1,8 @@
-"""See the pose on a photograph in a browser: python -m lynx_pose.demo run=<run folder>."""
+"""See the pose on an image in a browser: python -m lynx_pose.demo run=<run folder>."""
 
-from __future__ import annotations
+from lynx_pose.cli import hydra_command
 
-from omegaconf import DictConfig
-
-from lynx_pose.command import hydra_command
-
-
-@hydra_command("demo")
-def main(cfg: DictConfig) -> None:
-    """Serve a page until it is stopped."""
-    # Imported here so that --help and --cfg answer at once.
-    from lynx_pose.demonstration import serve
-
-    serve(cfg)
-
+main = hydra_command("demo", "lynx_pose.prediction.demo_page:serve")
 
 if __name__ == "__main__":
     main()

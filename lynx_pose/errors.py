@@ -1,15 +1,13 @@
 """The exceptions whose message is all that a user needs."""
 
-from __future__ import annotations
-
 import signal
 
 
 class InputError(Exception):
     """A file, record or option of the user's cannot be used.
 
-    The message names the file and the record and says what to do. Commands print it alone, without a
-    traceback, and end with a non-zero exit code.
+    The message names the file and the record and says what to do. Commands print it alone, without a traceback, and
+    end with a non-zero exit code.
     """
 
 
@@ -17,7 +15,7 @@ class ProcessError(Exception):
     """Another process of the run failed; the message says which, and how."""
 
 
-def ended_by(exitcode: int | None) -> str:
+def describe_exit(exitcode: int | None) -> str:
     """Say in words how a process ended."""
     if exitcode is not None and exitcode < 0:
         return f"was killed by {signal.Signals(-exitcode).name}"

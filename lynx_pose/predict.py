@@ -1,20 +1,8 @@
-"""Find poses in photographs: python -m lynx_pose.predict run=<run folder> images=<folder> [boxes=<detections>]."""
+"""Find poses in images: python -m lynx_pose.predict run=<run folder> images=<folder> [boxes=<detections>]."""
 
-from __future__ import annotations
+from lynx_pose.cli import hydra_command
 
-from omegaconf import DictConfig
-
-from lynx_pose.command import hydra_command
-
-
-@hydra_command("predict")
-def main(cfg: DictConfig) -> None:
-    """Write the poses of the animals in photographs and videos."""
-    # Imported here so that --help and --cfg answer at once.
-    from lynx_pose.prediction.job import estimator_of, predict
-
-    predict(cfg, estimator_of(cfg))
-
+main = hydra_command("predict", "lynx_pose.prediction.predictor:predict_images")
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,4 @@
-"""What several tests need: the reference files, real photographs where they are, and small datasets."""
-
-from __future__ import annotations
+"""What several tests need: the reference files, real images where they are, and small datasets."""
 
 import os
 import shutil
@@ -9,12 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# Drawn datasets and decoded photographs of the tests stay out of the user's own cache.
+# Drawn datasets and decoded images of the tests stay out of the user's own cache.
 os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir(), f"lynx_pose-tests-{os.getuid()}"))
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_SILENT", "true")
 
 import pytest
+from commandline import QUICK, run
 from small_datasets import lynx_pose_content, write_lynx_pose
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -42,7 +41,7 @@ def reference() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def lynx3() -> Path:
-    """Three real photographs of lynxes in the raw Lynx-Pose format."""
+    """Three real images of lynxes in the raw Lynx-Pose format."""
     return _shared("data", "lynx3")
 
 
@@ -54,7 +53,7 @@ def openfield() -> Path:
 
 @pytest.fixture(scope="session")
 def samples() -> Path:
-    """A few real photographs of five public animal pose datasets."""
+    """A few real images of five public animal pose datasets."""
     return _shared("data", "samples")
 
 
@@ -82,3 +81,13 @@ def small_lynx(tmp_path: Path) -> Path:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A raw Lynx-Pose dataset of twelve small pictures, for command lines."""
     return write_lynx_pose(tmp_path_factory.mktemp("data"), lynx_pose_content(12))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run of a small network, one epoch on twelve images that lie beside it in `data`."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_lynx_pose(folder / "data", lynx_pose_content(12))
+    options = [*QUICK, "model.input_size=[64,64]", "logger=none", "trainer.max_epochs=1", "aug=flip"]
+    run("train", "data=lynx", f"data.root={data}", *options, "hydra.run.dir=run", cwd=folder)
+    return folder / "run"

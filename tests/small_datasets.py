@@ -1,7 +1,5 @@
 """Writes small datasets whose pictures show where their keypoints are."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from lynx_pose.data.skeleton import LYNX_POSE_NAMES
 
 
 def lynx_pose_content(count: int, size: tuple[int, int] = (96, 64)) -> dict[str, Any]:
-    """Return the content of a raw Lynx-Pose file: `count` photographs with one lynx each."""
+    """Return the content of a raw Lynx-Pose file: `count` images with one lynx each."""
     width, height = size
     rng = np.random.default_rng(0)
     images, annotations = [], []
@@ -36,7 +34,7 @@ def lynx_pose_content(count: int, size: tuple[int, int] = (96, 64)) -> dict[str,
 
 
 def write_lynx_pose(folder: Path, content: dict[str, Any], size: tuple[int, int] = (96, 64)) -> Path:
-    """Write a raw Lynx-Pose dataset with photographs that show its keypoints as coloured dots."""
+    """Write a raw Lynx-Pose dataset with images that show its keypoints as coloured dots."""
     width, height = size
     (folder / "Traps").mkdir(parents=True, exist_ok=True)
     poses = {annotation["image_id"]: annotation.get("keypoints", {}) for annotation in content["annotations"]}

@@ -7,9 +7,9 @@ import pytest
 from commandline import QUICK, run, summary
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.building import build_augmentation
-from lynx_pose.command import CONF
-from lynx_pose.models.build import build_net
+from lynx_pose.config import CONF
+from lynx_pose.models.pose_net import build_net
+from lynx_pose.training.build import build_augmentation
 
 TEXT = (Path(__file__).resolve().parent.parent / "CONTRIBUTING.md").read_text()
 EXAMPLES = dict(re.findall(r"```yaml\n# conf/(\S+)\n(.*?)```", TEXT, flags=re.DOTALL))
@@ -46,7 +46,7 @@ def test_training_takes_them_all(folder, data, tmp_path):
     options = ["model=small_mobile", "head=sharp", "aug=dust", "data=my_traps", *QUICK[1:], "logger=none"]
     run(
         *("train", f"--config-dir={folder}", *options, "model.input_size=[64,64]", "trainer.max_epochs=1"),
-        *("split=random", "hydra.run.dir=run"),
+        *("data.split=random", "hydra.run.dir=run"),
         cwd=tmp_path,
         MY_TRAPS=str(data),
     )

@@ -7,19 +7,20 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lynx_pose.building import build_augmentation
-from lynx_pose.command import CONF
-from lynx_pose.instantiation import make
-from lynx_pose.models.build import build_net
+from lynx_pose.augment.half_body import HalfBody, HalfBodyCrop, HalfBodyHide
+from lynx_pose.config import CONF, instantiate
 from lynx_pose.models.codecs.decoding import (
     Argmax,
+    Dark,
     Expectation,
     QuarterShift,
     SecondHighest,
     SoftArgmax,
-    Taylor,
-    UdpTaylor,
+    UdpDark,
 )
+from lynx_pose.models.pose_net import build_net
+from lynx_pose.reporting.published import read_published
+from lynx_pose.training.build import build_augmentation
 
 
 def _compose(*overrides):
@@ -28,8 +29,9 @@ def _compose(*overrides):
 
 
 @pytest.mark.parametrize(
-    ("model", "aug", "epochs", "milestones"),
+    ("model", "column", "epochs", "milestones"),
     [
+        ("hrnet", "baseline", 160, [50, 90, 130]),
         ("hrnet", "none", 160, [50, 90, 130]),
         ("r50", "flip", 160, [50, 90, 130]),
         ("r152", "flip", 180, [60, 110, 150]),
@@ -38,30 +40,55 @@ def _compose(*overrides):
         ("r152", "color_then_noise_tuned", 190, [50, 110, 160]),
     ],
 )
-def test_a_schedule_belongs_to_model_and_column(model, aug, epochs, milestones):
-    config = _compose(f"model={model}", f"aug={aug}")
+def test_a_schedule_belongs_to_model_and_column(model, column, epochs, milestones):
+    config = _compose(f"model={model}", f"column={column}")
     assert config.trainer.max_epochs == epochs
     assert list(config.schedule.milestones) == milestones
-    assert config.fit is True
+    assert config.fit is (column != "baseline")
+    assert build_augmentation(config).name == ("none" if column == "baseline" else column)
 
 
-def test_the_baseline_does_not_train():
-    config = _compose("aug=baseline")
-    assert config.fit is False
-    assert build_augmentation(config).name == "baseline"
+def test_what_is_drawn_changes_neither_schedule_nor_training():
+    """`aug` says what is drawn, and nothing else."""
+    configs = [_compose(f"aug={group}") for group in ("none", "flip", "weather")]
+    for config in configs:
+        assert {**config, "aug": None, "name": None, "hydra": None} == {
+            **configs[0],
+            "aug": None,
+            "name": None,
+            "hydra": None,
+        }
+
+
+@pytest.mark.parametrize("aug", ["none", "flip", "geometric", "blur", "color_or_noise"])
+@pytest.mark.parametrize(("half_body", "kind"), [("none", None), ("mmpose", HalfBodyCrop), ("thesis", HalfBodyHide)])
+def test_half_body_goes_with_every_group(aug, half_body, kind):
+    """It is drawn after the flip and before scale and rotation, as MMPose does."""
+    geometry = build_augmentation(_compose(f"aug={aug}", f"aug/half_body={half_body}")).geometry
+    order = ["ShiftCrop", "Flip", "HalfBodyCrop", "HalfBodyHide", "NormalScale", "NormalRotation"]
+    names = [type(transform).__name__ for transform in geometry]
+    assert names == sorted(names, key=order.index)
+    assert [type(one) for one in geometry if isinstance(one, HalfBody)] == ([kind] if kind else [])
+
+
+def test_the_geometry_of_a_reading_has_its_half_body():
+    for reading, kind in (("mmpose", HalfBodyCrop), ("thesis", HalfBodyHide)):
+        geometry = build_augmentation(_compose("aug=color", f"aug/geometry={reading}")).geometry
+        assert [type(one) for one in geometry if isinstance(one, HalfBody)] == [kind]
 
 
 @pytest.mark.parametrize("experiment", ["table1_baseline", "table2_flip", "table4"])
 def test_a_table_sweeps_over_its_published_rows_and_columns(experiment):
     parameters = _compose(f"experiment={experiment}").hydra.sweeper.params
-    published = OmegaConf.load(CONF / "published" / f"{experiment.split('_')[0]}.yaml")
-    assert [aug for aug in parameters.aug.split(",") if aug != "geometric"] == list(published.columns)
+    published = OmegaConf.create(read_published(experiment.split("_")[0]))
+    columns = parameters.column.split(",")
+    assert [column for column in columns if column != "geometric"] == list(published.columns)
     assert parameters.model.split(",") == list(published.rows)
     assert all(len(row) == len(published.columns) for row in published.rows.values())
 
 
 def test_published_tables_agree_with_each_other():
-    tables = {number: OmegaConf.load(CONF / "published" / f"table{number}.yaml") for number in (1, 2, 4)}
+    tables = {number: OmegaConf.create(read_published(f"table{number}")) for number in (1, 2, 4)}
     for number in (1, 2):
         for model, row in tables[number].rows.items():
             whole = dict(zip(tables[4].columns, tables[4].rows[model], strict=True))
@@ -74,7 +101,7 @@ def test_published_tables_agree_with_each_other():
 )
 def test_figure_27_compares_optimizers(variant, optimizer, epochs):
     config = _compose("experiment=figure27_optimizers", f"variant={variant}")
-    made = make(config.optimizer)([torch.nn.Parameter(torch.zeros(1))])
+    made = instantiate(config.optimizer)([torch.nn.Parameter(torch.zeros(1))])
     assert isinstance(made, optimizer)
     assert made.param_groups[0]["lr"] == 5e-4
     assert made.param_groups[0].get("momentum", 0.9) == 0.9
@@ -103,8 +130,8 @@ DECODINGS = {
     "argmax": Argmax,
     "quarter_shift": QuarterShift,
     "second_highest": SecondHighest,
-    "taylor": Taylor,
-    "udp_taylor": UdpTaylor,
+    "dark": Dark,
+    "udp_dark": UdpDark,
     "soft_argmax": SoftArgmax,
     "expectation": Expectation,
 }
@@ -121,14 +148,14 @@ def test_any_heatmap_takes_any_decoding(decoding, options):
     ("options", "decoding"),
     [
         (["head=heatmap"], QuarterShift),
-        (["head/codec=unbiased"], Taylor),
-        (["head/codec=udp"], UdpTaylor),
+        (["head/codec=unbiased"], Dark),
+        (["head/codec=udp"], UdpDark),
         (["head=integral"], Expectation),
         (["model=hourglass"], QuarterShift),
     ],
 )
 def test_each_codec_has_its_own_decoding(options, decoding):
-    assert isinstance(make(_compose(*options).head.codec).decoding, decoding)
+    assert isinstance(instantiate(_compose(*options).head.codec).decoding, decoding)
 
 
 def test_a_sweep_over_variants_has_every_file():

@@ -7,9 +7,9 @@ import torch
 from commandline import run, summary
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.command import CONF
-from lynx_pose.models.build import build_net
-from lynx_pose.models.codecs.decoding import QuarterShift, Taylor, UdpTaylor
+from lynx_pose.config import CONF
+from lynx_pose.models.codecs.decoding import Dark, QuarterShift, UdpDark
+from lynx_pose.models.pose_net import build_net
 
 pytestmark = [
     pytest.mark.gpu,
@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("decoding", [QuarterShift(), Taylor(), UdpTaylor()])
+@pytest.mark.parametrize("decoding", [QuarterShift(), Dark(), UdpDark()])
 def test_decoding(decoding):
     heatmaps = torch.rand(4, 20, 64, 64, generator=torch.Generator().manual_seed(0))
     for one, other in zip(decoding(heatmaps), decoding(heatmaps.cuda()), strict=True):
@@ -44,7 +44,7 @@ def _losses(net, batch, mode):
     losses = []
     for _ in range(5):
         optimizer.zero_grad()
-        loss = net.pose_head.loss(net(image), keypoints, weight)
+        loss = net.head.loss(net(image), keypoints, weight)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())

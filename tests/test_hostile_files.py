@@ -8,18 +8,19 @@ from contextlib import suppress
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import open_dict
 
-from lynx_pose.command import CONF
+from lynx_pose.config import CONF
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
-from lynx_pose.evaluation import evaluate
+from lynx_pose.evaluation.validate import run_config
 from lynx_pose.models.weights import network_state, read_checkpoint, read_tensors, require_skeleton
-from lynx_pose.reporting.runs import find_runs
-from lynx_pose.run_folder import RunFolder
-from lynx_pose.sweeps.states import read_states
-from lynx_pose.training import train
+from lynx_pose.reporting.run_results import find_runs
+from lynx_pose.sweeps.status import read_states
+from lynx_pose.training.run import train
+from lynx_pose.training.run_folder import RunFolder
 
 
 class Exploit:
@@ -45,7 +46,7 @@ def _old_torch_pickled(path, victim):
 
 
 @pytest.mark.parametrize("write", [_pickled, _torch_pickled, _old_torch_pickled])
-@pytest.mark.parametrize("read", [read_checkpoint, network_state, read_tensors])
+@pytest.mark.parametrize("read", [read_checkpoint, read_tensors])
 def test_a_checkpoint_from_a_stranger_runs_no_code(tmp_path, write, read):
     victim, path = tmp_path / "victim", tmp_path / "best.ckpt"
     write(path, victim)
@@ -86,7 +87,7 @@ def test_a_checkpoint_that_cannot_be_used(tmp_path, case):
     path = tmp_path / "best.ckpt"
     write(path)
     with pytest.raises(InputError, match=message) as error:
-        network_state(path)
+        network_state(read_checkpoint(path), path)
     assert str(path) in str(error.value)
 
 
@@ -119,7 +120,7 @@ def test_a_run_whose_configuration_is_damaged(tmp_path, case, monkeypatch):
     folder.config.parent.mkdir(parents=True)
     folder.config.write_text(CONFIGS[case])
     for use in (
-        lambda: evaluate(folder.path, "best", [], lambda *_: {}, tmp_path / "out"),
+        lambda: run_config(folder.path, []),
         lambda: find_runs([folder.path]),
     ):
         with pytest.raises(InputError) as error:
@@ -177,14 +178,11 @@ def test_an_option_that_cannot_be(tmp_path, data, case):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         quick = ["experiment=demo", "logger=none", "trainer.max_epochs=1", "trainer.enable_progress_bar=false"]
         common = ["data=lynx", f"data.root={data}", "loader.num_workers=0", "model.input_size=[64,64]", *quick]
-        cfg = compose("train", [*common, *overrides])
-    hydra_cfg = OmegaConf.create(
-        {
-            "runtime": {"output_dir": str(tmp_path / "run"), "choices": {}},
-            "overrides": {"task": overrides},
-            "mode": "RUN",
-        }
-    )
+        cfg = compose("train", [*common, *overrides], return_hydra_config=True)
+    cfg.hydra.runtime.output_dir = str(tmp_path / "run")
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
     # Hydra's own say what object could not be made; the command prints them as it prints ours.
     with pytest.raises((InputError, HydraException), match=message):
-        train(cfg, hydra_cfg)
+        train(cfg)

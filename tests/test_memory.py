@@ -4,9 +4,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.command import CONF
+from lynx_pose.config import CONF
 from lynx_pose.errors import InputError
-from lynx_pose.run_summary import memory_advice
+from lynx_pose.training.summary import explain_out_of_memory
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def cfg():
 
 
 def test_the_advice_names_the_batch_size_and_what_to_change(cfg):
-    advice = memory_advice(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), cfg)
+    advice = explain_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), cfg)
     assert isinstance(advice, InputError)
     for words in ("loader.batch_size=48", "model=r152", "loader.batch_size=24", "accumulate_grad_batches=2"):
         assert words in str(advice)
@@ -24,7 +24,7 @@ def test_the_advice_names_the_batch_size_and_what_to_change(cfg):
 
 def test_other_errors_stay_as_they_are(cfg):
     error = RuntimeError("something else")
-    assert memory_advice(error, cfg) is error
+    assert explain_out_of_memory(error, cfg) is error
 
 
 @pytest.mark.gpu

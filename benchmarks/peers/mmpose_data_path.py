@@ -1,6 +1,4 @@
-"""MMPose 1.3.2's training pipeline with the thesis's augmentation, by albumentations 1.3.1 on the whole photograph."""
-
-from __future__ import annotations
+"""MMPose 1.3.2's training pipeline with the thesis's augmentation, by albumentations 1.3.1 on the whole image."""
 
 import copy
 import json

@@ -1,7 +1,5 @@
 """MMPose 1.3.2's codecs, which decode one image at a time."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

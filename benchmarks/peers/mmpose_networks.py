@@ -1,7 +1,5 @@
 """The configurations of MMPose 1.3.2's networks for Animal-Pose, without the download of their first weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import mmpose

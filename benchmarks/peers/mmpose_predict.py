@@ -1,6 +1,4 @@
-"""Poses of MMPose 1.3.2's networks in photographs, by the pipeline that its inferencer calls, in batches."""
-
-from __future__ import annotations
+"""Poses of MMPose 1.3.2's networks in images, by the pipeline that its inferencer calls, in batches."""
 
 import json
 import sys
@@ -28,7 +26,7 @@ class Predictor:
         self.jobs = jobs
 
     def __call__(self) -> int:
-        """Find the poses in all photographs."""
+        """Find the poses in all images."""
         for start in range(0, len(self.jobs), BATCH):
             samples = [self._sample(path, box) for path, box in self.jobs[start : start + BATCH]]
             with torch.no_grad():

@@ -1,7 +1,5 @@
 """A training step of MMPose 1.3.2's networks in float32, from crops to updated weights."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -1,7 +1,5 @@
 """COCO's keypoint figures by xtcocotools, which MMPose uses."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Runs the jobs of a sweep on this machine."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +29,7 @@ class LocalLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and return what became of each, in their order."""
         # Imported here, because Hydra imports every plugin for every command.
-        from lynx_pose.sweeps.job_config import job_config
+        from lynx_pose.sweeps.job import job_config
         from lynx_pose.sweeps.local_jobs import run_jobs
 
         setup_globals()

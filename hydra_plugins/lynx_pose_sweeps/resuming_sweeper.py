@@ -1,7 +1,5 @@
 """Makes the jobs of a sweep, or what is left of them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +38,7 @@ class ResumingSweeper(Sweeper):
         from lynx_pose.errors import InputError
         from lynx_pose.sweeps.outcome import raise_failures
         from lynx_pose.sweeps.plan import combinations, jobs_to_run, require_one_process, with_params
-        from lynx_pose.sweeps.record import write_sweep
+        from lynx_pose.sweeps.sweep_folder import write_sweep
 
         given = with_params(self.params, arguments)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)

@@ -1,7 +1,5 @@
 """Makes each job of a sweep a SLURM job, through hydra-submitit-launcher."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from hydra.core.singleton import Singleton
@@ -19,7 +17,7 @@ class SlurmLauncher(SubmititSlurmLauncher):
         # Imported here, because Hydra imports every plugin for every command.
         import submitit
 
-        from lynx_pose.sweeps.job_config import job_config
+        from lynx_pose.sweeps.job import job_config
         from lynx_pose.sweeps.slurm_jobs import await_jobs
 
         setup_globals()

@@ -1,16 +1,13 @@
 """How alike two coats are: SIFT features (Lowe 2004) of OpenCV that match by his ratio test."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float64]
+from lynx_pose.arrays import AnyArray, Floats, Pixels
+
 # Lowe's ratio, and how many features of a picture take part.
 RATIO = 0.8
 FEATURES = 400
@@ -21,10 +18,10 @@ class Features:
     """Of one picture: places [N, 2] in its pixels and descriptors [N, 128] of length 1."""
 
     places: Floats
-    descriptors: NDArray[np.float32]
+    descriptors: AnyArray
 
 
-def features_of(image: Pixels) -> Features:
+def find_features(image: Pixels) -> Features:
     """Find the strongest features of a picture [H, W, 3] RGB, or [H, W, 4] with a mask, at local contrast."""
     grey = cv2.createCLAHE(2.0, (4, 4)).apply(cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY))
     mask = cv2.erode(image[..., 3], np.ones((5, 5), np.uint8)) if image.shape[2] == 4 else None
@@ -36,7 +33,7 @@ def features_of(image: Pixels) -> Features:
     return Features(np.array([point.pt for point in found]), descriptors / np.maximum(length, 1e-6))
 
 
-def matches(query: Features, other: Features, within: float = np.inf) -> int:
+def count_matches(query: Features, other: Features, within: float = np.inf) -> int:
     """Count the features of a picture that have one clear match in another.
 
     Args:
@@ -56,7 +53,7 @@ def matches(query: Features, other: Features, within: float = np.inf) -> int:
     return int((clear & near).sum())
 
 
-def top1(
+def top1_accuracy(
     features: Sequence[Features], identities: Sequence[str], sides: Sequence[str], within: float = np.inf
 ) -> tuple[float, int]:
     """Look each picture's individual up among all others of the same flank, by the most matches.
@@ -65,7 +62,7 @@ def top1(
         features: of each picture.
         identities: of the individuals.
         sides: that the pictures show.
-        within: as `matches`.
+        within: as `count_matches`.
 
     Returns:
         the share of pictures whose best match is the same individual, and their number: of those whose individual
@@ -76,6 +73,6 @@ def top1(
     for number, mine in enumerate(features):
         rivals = np.flatnonzero((flanks == flanks[number]) & (np.arange(len(names)) != number)).tolist()
         if names[number] in names[rivals]:
-            counts = [matches(mine, features[rival], within) for rival in rivals]
+            counts = [count_matches(mine, features[rival], within) for rival in rivals]
             right.append(names[rivals[int(np.argmax(counts))]] == names[number])
     return float(np.mean(right)) if right else float("nan"), len(right)

@@ -1,20 +1,17 @@
-"""Shoulder, flank and thigh on a canonical lynx: piecewise affine maps between triangles of keypoints."""
-
-from __future__ import annotations
+"""The coat of one flank on a canonical lynx: piecewise affine maps between triangles of keypoints."""
 
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from lynx_pose.data.skeleton import ANIMAL_POSE_20
+from lynx_pose.arrays import AnyArray, Floats, Mask, Pixels
+from lynx_pose.data.skeleton import ANIMAL_POSE_20, Skeleton
+from lynx_pose.errors import InputError
 
-Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float64]
 # Of the canonical lynx, which heads left; a right flank is mirrored onto it.
 SIZE = (448, 224)
-PLACES = {
+POINTS = {
     "Throat": (16.0, 120.0),
     "Withers": (104.0, 24.0),
     "TailBase": (424.0, 36.0),
@@ -33,17 +30,48 @@ PARTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "thigh": (("Croup", "TailBase", "B_Elbow"),),
 }
 
+# Distance from throat to tail base across the image, in heights of the box, from which an animal is seen from
+# its side rather than from the front or the back.
+SIDEWAYS = 0.5
 
-def needed(side: str) -> list[int]:
+
+def visible_flank(keypoints: Floats, box: Sequence[float]) -> str | None:
+    """Say which flank is seen of an animal on its feet: it heads where its flank's name says.
+
+    Args:
+        keypoints: [20, 2] in image pixels, in Animal-Pose's order.
+        box: x, y, width, height in image pixels.
+
+    Returns:
+        `left` or `right`; None where the animal is seen from the front or from behind.
+    """
+    throat, tail = (keypoints[ANIMAL_POSE_20.names.index(name)] for name in ("Throat", "TailBase"))
+    ahead = float(throat[0] - tail[0])
+    if abs(ahead) < SIDEWAYS * box[3]:
+        return None
+    return "right" if ahead > 0 else "left"
+
+
+def require_lynx(skeleton: Skeleton) -> None:
+    """Refuse keypoints of which nobody has said where on the coat they lie.
+
+    Raises:
+        InputError: they are not the 20 of Animal-Pose and Lynx-Pose.
+    """
+    if skeleton.names != ANIMAL_POSE_20.names:
+        raise InputError(
+            f"run: was trained on {len(skeleton)} keypoints ({', '.join(skeleton.names[:3])}, …); the coat is "
+            f"found from the {len(ANIMAL_POSE_20)} of Lynx-Pose ({', '.join(ANIMAL_POSE_20.names[:3])}, …)"
+        )
+
+
+def required_keypoints(side: str) -> list[int]:
     """Return the indices of the keypoints that the coat of a side, `left` or `right`, is found from."""
-    return [ANIMAL_POSE_20.names.index(_name(point, side)) for point in PLACES]
+    names = [point if point in ANIMAL_POSE_20.names else f"{side[0].upper()}_{point}" for point in POINTS]
+    return [ANIMAL_POSE_20.names.index(name) for name in names]
 
 
-def _name(point: str, side: str) -> str:
-    return point if point in ANIMAL_POSE_20.names else f"{side[0].upper()}_{point}"
-
-
-def coat_of(image: Pixels, keypoints: Floats, side: str) -> Pixels:
+def map_coat(image: Pixels, keypoints: Floats, side: str) -> Pixels:
     """Map the coat of one side onto the canonical lynx.
 
     Args:
@@ -54,8 +82,8 @@ def coat_of(image: Pixels, keypoints: Floats, side: str) -> Pixels:
     Returns:
         [224, 448, 4] RGB and 255 where there is coat; the animal heads left, whichever side it shows.
     """
-    source = _with_between(dict(zip(PLACES, keypoints[needed(side)], strict=True)))
-    target = _with_between({name: np.array(place) for name, place in PLACES.items()})
+    source = _with_between(dict(zip(POINTS, keypoints[required_keypoints(side)], strict=True)))
+    target = _with_between({name: np.array(place) for name, place in POINTS.items()})
     coat = np.zeros((SIZE[1], SIZE[0], 4), np.uint8)
     for triangle in (triangle for part in PARTS.values() for triangle in part):
         ends = np.array([target[point] for point in triangle], np.float32)
@@ -68,9 +96,9 @@ def coat_of(image: Pixels, keypoints: Floats, side: str) -> Pixels:
     return coat
 
 
-def part_of(coat: Pixels, part: str) -> Pixels:
-    """Cut `shoulder`, `flank` or `thigh` out of what `coat_of` returned, as [h, w, 4]; transparent around it."""
-    target = _with_between({name: np.array(place) for name, place in PLACES.items()})
+def cut_part(coat: Pixels, part: str) -> Pixels:
+    """Cut `shoulder`, `flank` or `thigh` out of what `map_coat` returned, as [h, w, 4]; transparent around it."""
+    target = _with_between({name: np.array(place) for name, place in POINTS.items()})
     ends = [np.array([target[point] for point in triangle], np.float32) for triangle in PARTS[part]]
     mask = np.logical_or.reduce([_mask(triangle) for triangle in ends])
     left, top = np.floor(np.concatenate(ends).min(axis=0)).astype(int)
@@ -85,7 +113,7 @@ def _with_between(points: dict[str, Floats]) -> dict[str, Floats]:
     }
 
 
-def _mask(triangle: Sequence[Sequence[float]] | NDArray[np.float32]) -> NDArray[np.bool_]:
+def _mask(triangle: AnyArray) -> Mask:
     mask = np.zeros((SIZE[1], SIZE[0]), np.uint8)
     cv2.fillConvexPoly(mask, np.rint(np.asarray(triangle)).astype(np.int32), 255)
     return mask > 0

@@ -1,7 +1,5 @@
 """The LightningDataModule: read, check, split, load."""
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 from collections import Counter
@@ -12,15 +10,16 @@ import pytorch_lightning as pl
 from rich.progress import track
 from torch.utils.data import DataLoader, Sampler
 
-from lynx_pose.cores import usable_cores
-from lynx_pose.data.augment.pipeline import Augmentation
-from lynx_pose.data.crop import WarpMatrix
-from lynx_pose.data.dataset import CropDataset, PoseBatch, TrainingSampler, ValidationSampler, as_is
+from lynx_pose.augment.pipeline import Augmentation
+from lynx_pose.data.annotations import Annotations, PoseRecord
+from lynx_pose.data.crop import CropConvention
+from lynx_pose.data.dataset import CropDataset, PoseBatch, collate
 from lynx_pose.data.image import read_checked
-from lynx_pose.data.photograph import PhotographFiles, Photographs
-from lynx_pose.data.records import Annotations, PoseRecord
+from lynx_pose.data.image_source import ImageFiles, ImageSource
+from lynx_pose.data.samplers import TrainingSampler, ValidationSampler
 from lynx_pose.data.split import split_records
 from lynx_pose.errors import InputError
+from lynx_pose.machine import usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ class PoseDataModule(pl.LightningDataModule):
     Args:
         annotations: what a reader found.
         augmentation: of the training side; the validation side has none.
-        warp_matrix: convention of the crop's map, from the codec.
+        crop_convention: of the head's codec.
         input_size: (width, height) of the crop.
         split: name of the split, see `split_records`.
         train_fraction: share of the training side where the split is drawn.
@@ -40,15 +39,15 @@ class PoseDataModule(pl.LightningDataModule):
         seed: of the run.
         batch_size: samples in a batch of one process.
         num_workers: loading processes; None takes one for each core that this process may use, 8 at most.
-        photographs: opens them; None decodes each from its file whenever it is needed.
-        on_error: `skip` opens every photograph once and leaves out those that cannot be used.
+        images: opens them; None decodes each from its file whenever it is needed.
+        on_error: `skip` opens every image once and skips those that cannot be used.
     """
 
     def __init__(
         self,
         annotations: Annotations,
         augmentation: Augmentation,
-        warp_matrix: WarpMatrix,
+        crop_convention: CropConvention,
         input_size: tuple[int, int],
         split: str = "random",
         train_fraction: float = 0.75,
@@ -58,25 +57,25 @@ class PoseDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         num_workers: int | None = None,
         on_error: str = "raise",
-        photographs: Photographs | None = None,
+        images: ImageSource | None = None,
     ):
         super().__init__()
-        self.photographs = photographs or PhotographFiles()
+        self.images = images or ImageFiles()
         self.augmentation = augmentation
-        self.warp_matrix = warp_matrix
+        self.crop_convention = crop_convention
         self.input_size = input_size
         self.seed = seed
         self.batch_size = batch_size
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
         self.annotations = annotations
         self.skeleton = annotations.skeleton
-        self.left_out = annotations.left_out
+        self.skipped = annotations.skipped
         self._first_epoch = 0
         records = list(annotations.records)
         if on_error == "skip":
-            records = _readable(records, self.left_out)
+            records = _with_readable_images(records, self.skipped)
         if kept_split:
-            self.train_records, self.val_records = _kept(records, kept_split)
+            self.train_records, self.val_records = _restore_split(records, kept_split)
         else:
             self.train_records, self.val_records = split_records(records, split, train_fraction, split_seed)
 
@@ -92,27 +91,25 @@ class PoseDataModule(pl.LightningDataModule):
     @property
     def split_ids(self) -> dict[str, list[str]]:
         """Ids of the records on each side, to be kept with the run."""
-        return {
-            "train": [record.id for record in self.train_records],
-            "val": [record.id for record in self.val_records],
-        }
+        sides = {"train": self.train_records, "val": self.val_records}
+        return {side: [record.id for record in records] for side, records in sides.items()}
 
     def setup(self, stage: str) -> None:
-        """Open the photographs that a stage of Lightning's (`fit` or `validate`) needs."""
-        self.photographs.prepare([*(self.train_records if stage == "fit" else ()), *self.val_records])
+        """Open the images that a stage of Lightning's (`fit` or `validate`) needs."""
+        self.images.prepare([*(self.train_records if stage == "fit" else ()), *self.val_records])
 
     def train_dataloader(self) -> DataLoader[PoseBatch]:
         """Return shuffled, augmented crops."""
-        sampler = TrainingSampler(len(self.train_records), self.batch_size, self.seed, *self._share, self._first_epoch)
+        sampler = TrainingSampler(len(self.train_records), self.batch_size, self.seed, *self._rank, self._first_epoch)
         return self._loader(self.train_records, self.augmentation, sampler)
 
     def val_dataloader(self) -> DataLoader[PoseBatch]:
         """Return the validation crops in order."""
-        sampler = ValidationSampler(len(self.val_records), self.batch_size, *self._share)
+        sampler = ValidationSampler(len(self.val_records), self.batch_size, *self._rank)
         return self._loader(self.val_records, Augmentation("none"), sampler)
 
     @property
-    def _share(self) -> tuple[int, int]:
+    def _rank(self) -> tuple[int, int]:
         """This process and how many there are."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
@@ -120,7 +117,7 @@ class PoseDataModule(pl.LightningDataModule):
         self, records: Sequence[PoseRecord], augmentation: Augmentation, sampler: Sampler[tuple[int, int]]
     ) -> DataLoader[PoseBatch]:
         dataset = CropDataset(
-            records, self.skeleton, self.input_size, self.warp_matrix, augmentation, self.seed, self.photographs
+            records, self.skeleton, self.input_size, self.crop_convention, augmentation, self.seed, self.images
         )
         workers = min(self.num_workers, len(records))
         return DataLoader(
@@ -128,7 +125,7 @@ class PoseDataModule(pl.LightningDataModule):
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=workers,
-            collate_fn=as_is,
+            collate_fn=collate,
             persistent_workers=workers > 0,
             # A process of multiprocessing's would hand its own way of starting on, and each worker import torch anew.
             multiprocessing_context=multiprocessing.get_all_start_methods()[0] if workers else None,
@@ -136,8 +133,8 @@ class PoseDataModule(pl.LightningDataModule):
         )
 
 
-def _readable(records: Sequence[PoseRecord], left_out: Counter[str]) -> list[PoseRecord]:
-    """Open every photograph once; count and leave out the records of those that cannot be used."""
+def _with_readable_images(records: Sequence[PoseRecord], skipped: Counter[str]) -> list[PoseRecord]:
+    """Open every image once; count and skip the records of those that cannot be used."""
 
     def problem(record: PoseRecord) -> str | None:
         try:
@@ -148,18 +145,20 @@ def _readable(records: Sequence[PoseRecord], left_out: Counter[str]) -> list[Pos
 
     kept = []
     with ThreadPoolExecutor(usable_cores()) as pool:
-        problems = track(pool.map(problem, records), "checking photographs", total=len(records))
+        problems = track(pool.map(problem, records), "checking images", total=len(records))
         for record, message in zip(records, problems, strict=True):
             if message is None:
                 kept.append(record)
             else:
-                left_out["photographs that cannot be used"] += 1
-                log.warning("left out: %s", message)
+                skipped["images that cannot be used"] += 1
+                log.warning("skipped: %s", message)
     return kept
 
 
-def _kept(records: Sequence[PoseRecord], split: dict[str, list[str]]) -> tuple[list[PoseRecord], list[PoseRecord]]:
-    """Restore the sides of an earlier run."""
+def _restore_split(
+    records: Sequence[PoseRecord], split: dict[str, list[str]]
+) -> tuple[list[PoseRecord], list[PoseRecord]]:
+    """Return the sides of an earlier run."""
     by_id = {record.id: record for record in records}
     missing = [name for side in ("train", "val") for name in split[side] if name not in by_id]
     if missing:

@@ -1,20 +1,19 @@
-"""Reading photographs: whole, upright, RGB, of the size that the annotations say."""
-
-from __future__ import annotations
+"""Reading images: whole, upright, RGB, of the size that the annotations say."""
 
 import io
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from lynx_pose.arrays import Pixels
+from lynx_pose.data.annotations import SKIP_ADVICE
 from lynx_pose.errors import InputError
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Decode a photograph to [H, W, 3] RGB, turned upright by its EXIF orientation.
+def read_image(path: Path) -> Pixels:
+    """Decode an image to [H, W, 3] RGB, turned upright by its EXIF orientation.
 
     Raises:
         InputError: the file cannot be read, is no image, claims far too many pixels, or ends before the image does.
@@ -37,25 +36,30 @@ def _claimed_size(data: bytes, path: Path) -> tuple[int, int] | None:
         with Image.open(io.BytesIO(data)) as image:
             return image.size
     except Image.DecompressionBombError as error:
-        raise InputError(
-            f"{path}: is not decoded, because it claims more pixels than photographs have ({error})"
-        ) from None
+        raise InputError(f"{path}: is not decoded, because it claims more pixels than images have ({error})") from None
     except (OSError, SyntaxError, ValueError):
         # The decoder says what is wrong.
         return None
 
 
-def _decode(data: bytes, path: Path) -> NDArray[np.uint8]:
+def _decode(data: bytes, path: Path) -> Pixels:
     # OpenCV fills the missing part of a truncated file with grey and says nothing, so it only decodes
     # files that are seen to be complete; Pillow judges the others.
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if _is_complete(data) else None
+    # A JPEG or PNG file is complete where it ends as its format says.
+    complete = data.rstrip(b"\0").endswith(b"\xff\xd9") or data[-8:-4] == b"IEND"
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if complete else None
     if image is not None:
-        return image  # type: ignore[return-value]  # cv2 states no dtype
-    return _read_strictly(data, path)
+        return image
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            return upright_rgb(opened)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "not an image, or damaged" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise InputError(f"{path}: the image cannot be decoded ({reason})") from None
 
 
-def read_checked(path: Path, size: tuple[int, int], source: str) -> NDArray[np.uint8]:
-    """Decode a photograph and hold its size against the annotated (width, height).
+def read_checked(path: Path, size: tuple[int, int], source: str) -> Pixels:
+    """Decode an image and hold its size against the annotated (width, height).
 
     Raises:
         InputError: as `read_image`, or the sizes differ; the message names the annotation, too.
@@ -72,26 +76,12 @@ def read_checked(path: Path, size: tuple[int, int], source: str) -> NDArray[np.u
     if claimed != tuple(size):
         raise InputError(
             f"{path}: the image is {claimed[0]}×{claimed[1]} pixels but {source} says {size[0]}×{size[1]}; its "
-            "keypoints would be misplaced. Correct the annotation, or leave such records out with data.on_error=skip"
+            f"keypoints would be misplaced. {SKIP_ADVICE}"
         )
     return image
 
 
-def _is_complete(data: bytes) -> bool:
-    """Whether a JPEG or PNG file ends as its format says."""
-    return data.rstrip(b"\0").endswith(b"\xff\xd9") or data[-8:-4] == b"IEND"
-
-
-def _read_strictly(data: bytes, path: Path) -> NDArray[np.uint8]:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return upright_rgb(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not an image, or damaged" if isinstance(error, Image.UnidentifiedImageError) else error
-        raise InputError(f"{path}: the image cannot be decoded ({reason})") from None
-
-
-def upright_rgb(image: Image.Image) -> NDArray[np.uint8]:
+def upright_rgb(image: Image.Image) -> Pixels:
     """Return a Pillow image as [H, W, 3] RGB, turned upright by its EXIF orientation."""
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I;16"):

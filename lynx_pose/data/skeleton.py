@@ -1,13 +1,14 @@
 """What a pose consists of: keypoint names, left/right pairs, limbs, body halves and OKS sigmas."""
 
-from __future__ import annotations
-
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from lynx_pose.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -16,12 +17,13 @@ class Skeleton:
 
     Args:
         names: K keypoint names, in the order of every keypoint array.
-        pairs: index pairs (left, right) that swap when a picture is mirrored.
+        pairs: index pairs (left, right) that swap when an image is mirrored.
         limbs: index pairs that are joined by a line in a drawing.
         upper: indices of the front half (head, withers, front limbs), for half-body crops.
         lower: indices of the rear half (tail base, hind limbs).
         sigmas: K standard deviations of human annotation relative to the square root of the area of the
-            object; the kappa of OKS is twice the sigma (https://cocodataset.org/#keypoints-eval).
+            object; the kappa of OKS is twice the sigma (https://cocodataset.org/#keypoints-eval). Empty where the
+            dataset does not say and nobody has yet.
         weights: K factors of the keypoints' losses (w of Equation 6 of the thesis); empty stands for ones.
     """
 
@@ -30,11 +32,11 @@ class Skeleton:
     limbs: tuple[tuple[int, int], ...]
     upper: tuple[int, ...]
     lower: tuple[int, ...]
-    sigmas: tuple[float, ...]
+    sigmas: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.sigmas) != len(self.names):
+        if self.sigmas and len(self.sigmas) != len(self.names):
             raise InputError(
                 f"the skeleton has {len(self.names)} keypoints but {len(self.sigmas)} OKS sigmas: "
                 "give one number for all of them or a list with one number a keypoint (data.sigmas=...)"
@@ -51,19 +53,32 @@ class Skeleton:
 
     @property
     def flip_indices(self) -> list[int]:
-        """K indices: keypoint i of a mirrored picture is keypoint `flip_indices[i]` of the original."""
+        """K indices: keypoint i of a mirrored image is keypoint `flip_indices[i]` of the original."""
         order = list(range(len(self)))
         for left, right in self.pairs:
             order[left], order[right] = right, left
         return order
 
-    def with_sigmas(self, sigmas: float | Sequence[float]) -> Skeleton:
-        """Return the skeleton with other OKS sigmas: one number for all keypoints, or K numbers."""
+    def with_sigmas(self, sigmas: float | Sequence[float] | None, default: float) -> Self:
+        """Return the skeleton with OKS sigmas: one number for all keypoints, K numbers, or None to keep its own.
+
+        One that has none of its own gets `default` for each, and a warning.
+        """
+        if sigmas is None and self.sigmas:
+            return self
+        if sigmas is None:
+            log.warning(
+                "no OKS sigmas are known for these %d keypoints: %s is used for each, so AP compares runs on this "
+                "dataset and nothing else. Set data.sigmas to change that",
+                len(self),
+                default,
+            )
+            sigmas = default
         if isinstance(sigmas, int | float):
             sigmas = [sigmas] * len(self)
         return replace(self, sigmas=tuple(float(sigma) for sigma in sigmas))
 
-    def with_weights(self, weights: Mapping[str, float]) -> Skeleton:
+    def with_weights(self, weights: Mapping[str, float]) -> Self:
         """Return the skeleton with the loss weights of the named keypoints changed; the others keep 1."""
         unknown = [name for name in weights if name not in self.names]
         if unknown or any(not weight >= 0 for weight in weights.values()):
@@ -75,10 +90,14 @@ class Skeleton:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers, for JSON files and checkpoints."""
-        return {key: _listed(value) for key, value in asdict(self).items()}
+
+        def as_list(value: Any) -> Any:
+            return [as_list(item) for item in value] if isinstance(value, tuple) else value
+
+        return {key: as_list(value) for key, value in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Skeleton:
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return the skeleton that `to_dict` wrote."""
         return cls(
             names=tuple(values["names"]),
@@ -89,10 +108,6 @@ class Skeleton:
             sigmas=tuple(values["sigmas"]),
             weights=tuple(values.get("weights", ())),
         )
-
-
-def _listed(value: Any) -> Any:
-    return [_listed(item) for item in value] if isinstance(value, tuple) else value
 
 
 # Names: Animal-Pose (Cao et al. 2019, arXiv 1908.05806). Sigmas: MMPose's Animal-Pose configuration.

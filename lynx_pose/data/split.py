@@ -1,32 +1,30 @@
 """Which records train and which validate."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lynx_pose.data.records import PoseRecord
+from lynx_pose.data.annotations import PoseRecord
 from lynx_pose.errors import InputError
 
 Split = tuple[list[PoseRecord], list[PoseRecord]]
 
 
 def random_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:
-    """Put `fraction` of the photographs at random on the training side; one photograph never serves both."""
+    """Put `fraction` of the images at random on the training side; one image never serves both."""
     return _by_group(records, [f"{record.image_id}" for record in records], fraction, seed)
 
 
 def identity_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:
-    """Keep every known individual on one side; animals without a name go by their photograph.
+    """Keep every known individual on one side; animals without a name go by their image.
 
-    A photograph that shows a named animal follows that animal, and so do all individuals in it.
+    An image that shows a named animal follows that animal, and so do all individuals in it.
     """
     return _by_group(records, _connected_groups(records), fraction, seed)
 
 
 def shared_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:
-    """Put every record on both sides: for overfitting a few photographs on purpose."""
+    """Put every record on both sides: for overfitting a few images on purpose."""
     return list(records), list(records)
 
 
@@ -56,10 +54,12 @@ def split_records(records: Sequence[PoseRecord], name: str, fraction: float, see
         train = [record for record in records if record.subsets.get(name) == "train"]
         val = [record for record in records if record.subsets.get(name) == "val"]
     else:
-        raise InputError(f"split={name}: this dataset can be split by {', '.join([*STRATEGIES, *own])}, nothing else")
+        raise InputError(
+            f"data.split={name}: this dataset can be split by {', '.join([*STRATEGIES, *own])}, nothing else"
+        )
     if not train or not val:
         raise InputError(
-            f"split={name} leaves {len(train)} records for training and {len(val)} for validation; "
+            f"data.split={name} leaves {len(train)} records for training and {len(val)} for validation; "
             "both sides need at least one. Choose another split or give data.val for COCO files"
         )
     return train, val
@@ -85,7 +85,7 @@ def _by_group(records: Sequence[PoseRecord], groups: Sequence[str], fraction: fl
 
 
 def _connected_groups(records: Sequence[PoseRecord]) -> list[str]:
-    """Name a group for each record so that equal individuals and equal photographs share theirs."""
+    """Name a group for each record so that equal individuals and equal images share theirs."""
     parent: dict[str, str] = {}
 
     def root(node: str) -> str:

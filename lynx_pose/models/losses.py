@@ -1,7 +1,5 @@
 """Losses on what heads put out."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 from torch.nn import functional
 

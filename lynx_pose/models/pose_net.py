@@ -1,45 +1,18 @@
-"""The network: uint8 crops in, a head's output out."""
-
-from __future__ import annotations
+"""The network: uint8 crops in, a head's output or keypoints out."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from lynx_pose.data.crop import WarpMatrix
+from lynx_pose.config import instantiate
+from lynx_pose.models.heads.base import Output, PoseHead
 
 # Of ImageNet's pixels, as every backbone of timm and MMPose that we load was trained with.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-# Heatmaps, coordinates, or whatever else a head makes of features, loses on and decodes.
-Output = Any
-
-
-class PoseHead(Protocol):
-    """What the task asks of a head; the output's type is the head's own affair."""
-
-    @property
-    def warp_matrix(self) -> WarpMatrix:
-        """The convention of the crop's map that the head's codec belongs to."""
-        ...
-
-    def __call__(self, features: Tensor) -> Output:
-        """Turn feature maps into an output."""
-        ...
-
-    def loss(self, output: Output, keypoints: Tensor, weight: Tensor) -> Tensor:
-        """Return a scalar, from keypoints [B, K, 2] in crop pixels and weights [B, K], 0 where not visible."""
-        ...
-
-    def decode(self, output: Output) -> tuple[Tensor, Tensor]:
-        """Return keypoints [B, K, 2] in crop pixels and scores [B, K]."""
-        ...
-
-    def average_flipped(self, output: Output, mirrored: Output, flip_indices: list[int]) -> Output:
-        """Combine the outputs of crops and of their mirror images."""
-        ...
 
 
 class PoseNet(nn.Module):
@@ -54,9 +27,10 @@ class PoseNet(nn.Module):
 
     mean: Tensor
     std: Tensor
+    head: PoseHead
 
     def __init__(
-        self, backbone: nn.Module, head: Callable[..., nn.Module], num_keypoints: int, channels_last: bool = True
+        self, backbone: nn.Module, head: Callable[..., PoseHead], num_keypoints: int, channels_last: bool = True
     ):
         super().__init__()
         info: Any = backbone.feature_info
@@ -67,12 +41,7 @@ class PoseNet(nn.Module):
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.layout)
 
-    @property
-    def pose_head(self) -> PoseHead:
-        """The head, as what it can do."""
-        return cast(PoseHead, self.head)
-
-    def normalised(self, image: Tensor) -> Tensor:
+    def normalize(self, image: Tensor) -> Tensor:
         """Turn crops [B, H, W, 3], uint8 RGB, into what backbones take, [B, 3, H, W]."""
         # In place: on a CPU, three channels side by side are slow to broadcast into new memory.
         pixels = image.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
@@ -81,4 +50,29 @@ class PoseNet(nn.Module):
 
     def forward(self, image: Tensor) -> Output:
         """Turn crops [B, H, W, 3], uint8 RGB, into the head's output."""
-        return self.head(self.backbone(self.normalised(image))[-1])
+        return self.head(self.backbone(self.normalize(image))[-1])
+
+    def predict(
+        self, image: Tensor, flip_indices: list[int] | None = None, output: Output | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Find the keypoints in crops.
+
+        Args:
+            image: [B, H, W, 3] uint8 RGB.
+            flip_indices: of the skeleton, for the flip test: the mean of each output and that of the mirrored crop;
+                None does without.
+            output: of these crops, where it has been computed already.
+
+        Returns:
+            keypoints [B, K, 2] in crop pixels and scores [B, K].
+        """
+        output = self(image) if output is None else output
+        if flip_indices is not None:
+            output = self.head.average_flipped(output, self(image.flip(2)), flip_indices)
+        return self.head.decode(output)
+
+
+def build_net(cfg: DictConfig, num_keypoints: int) -> PoseNet:
+    """Make the network that a configuration describes, with random weights."""
+    make: Callable[..., PoseNet] = instantiate(cfg.model.net)
+    return make(instantiate(cfg.model.backbone), instantiate(cfg.head), num_keypoints, cfg.channels_last)

@@ -1,155 +1,24 @@
-"""Where a network's first weights come from; each loader says what it loaded and what it left."""
+"""Reading checkpoints, ours and others', without running code from them."""
 
-from __future__ import annotations
-
-import logging
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from zipfile import is_zipfile
 
-import timm
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
-from lynx_pose.models.pose_net import PoseNet
-
-log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LoadReport:
-    """Names of parameters and buffers, as the network calls them.
+def network_state(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """Return the network's tensors from the content of a checkpoint of ours.
 
-    Args:
-        loaded: taken from the file.
-        missing: in the network but not in the file; they keep their random values.
-        unexpected: in the file but not in the network; they are ignored.
+    Raises:
+        InputError: there are none.
     """
-
-    loaded: tuple[str, ...]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-
-    def __str__(self) -> str:
-        parts = [f"loaded {len(self.loaded)} tensors"]
-        for label, names in (("not in the file", self.missing), ("not in the network", self.unexpected)):
-            if names:
-                parts.append(f"{len(names)} {label} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})")
-        return "; ".join(parts)
-
-
-@dataclass(frozen=True)
-class RandomInit:
-    """Keep the random weights that the network was made with."""
-
-    def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
-        """Load nothing."""
-        return LoadReport((), tuple(net.state_dict()), ())
-
-
-@dataclass(frozen=True)
-class ImageNetInit:
-    """Take timm's ImageNet weights for the backbone.
-
-    Args:
-        name: the backbone's timm name.
-        path: file to load instead of timm's download, as `timm.create_model(..., pretrained=True)` would.
-    """
-
-    name: str
-    path: str | None = None
-
-    def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
-        """Load the backbone."""
-        overlay = {"file": str(_existing(self.path))} if self.path else None
-        try:
-            classifier = timm.create_model(self.name, pretrained=True, pretrained_cfg_overlay=overlay)
-        except Exception as error:  # timm raises what its download or its loader raises, of many types
-            raise InputError(
-                f"init=imagenet: timm's weights of {self.name} cannot be had ({type(error).__name__}: {error}). "
-                "Give a file with init.path=..., or use init=random"
-            ) from error
-        return _load(net, {f"backbone.{name}": value for name, value in classifier.state_dict().items()})
-
-
-@dataclass(frozen=True)
-class MMPoseInit:
-    """Take a checkpoint of MMPose 0.x or 1.x, published or as its runner writes it.
-
-    Args:
-        path: the `.pth` file.
-        folder: where it lies, if `path` is a name alone.
-        part: prefix of the tensors to take: `backbone.` alone, or everything with the empty prefix.
-    """
-
-    path: str
-    folder: str | None = ""
-    part: str = ""
-    renamed: ClassVar[dict[str, str]] = {"keypoint_head.": "head."}
-
-    def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
-        """Load backbone and head; a head for another number of keypoints is left out and reported."""
-        if self.folder is None:
-            raise InputError(f"give the folder that holds {self.path}, a checkpoint that MMPose publishes")
-        path = _existing(str(Path(self.folder) / self.path))
-        content = read_tensors(path)
-        state = content.get("state_dict", content)
-        for old, new in self.renamed.items():
-            state = {name.replace(old, new, 1) if name.startswith(old) else name: v for name, v in state.items()}
-        state = {name: value for name, value in state.items() if name.startswith(self.part)}
-        report = _load(net, state)
-        # Architectures share some names and shapes, so a few tensors fit by chance.
-        if 2 * _backbone_tensors(report.loaded) <= _backbone_tensors(tuple(state)):
-            raise InputError(
-                f"{path}: most of its backbone does not fit the network ({report}); it belongs to another "
-                "architecture. Choose the model that it was trained as"
-            )
-        return report
-
-
-@dataclass(frozen=True)
-class RunInit:
-    """Take the best checkpoint of a finished run of ours.
-
-    Args:
-        path: the run's folder, or a checkpoint file.
-        part: prefix of the tensors to take: `backbone.` alone, or everything with the empty prefix.
-    """
-
-    path: str | None
-    part: str = ""
-
-    def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
-        """Load the part."""
-        if self.path is None:
-            raise InputError("give the run to start from, its folder or a checkpoint")
-        path = _existing(self.path)
-        path = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
-        if skeleton and not self.part:
-            try:
-                require_skeleton(read_checkpoint(path), skeleton, path)
-            except InputError as error:
-                raise InputError(f"{error}. Take its backbone alone with init.part=backbone.") from None
-        state = network_state(path)
-        return _load(net, {name: value for name, value in state.items() if name.startswith(self.part)})
-
-
-def _backbone_tensors(names: tuple[str, ...]) -> int:
-    return sum(name.startswith("backbone.") for name in names)
-
-
-def network_state(path: Path) -> dict[str, Tensor]:
-    """Return the network's tensors from a Lightning checkpoint of ours, without running code from it."""
-    return network_state_in(read_checkpoint(path), path)
-
-
-def network_state_in(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    """Return the network's tensors from the content of a checkpoint of ours."""
     state = content.get("state_dict")
     items = state.items() if isinstance(state, dict) else ()
     weights = {name: value for name, value in items if str(name).startswith("net.") and isinstance(value, Tensor)}
@@ -164,7 +33,14 @@ def require_skeleton(checkpoint: Mapping[str, Any], skeleton: Skeleton, source: 
     Raises:
         InputError: it names both.
     """
-    names = _described_names(checkpoint["lynx_pose"], source) if "lynx_pose" in checkpoint else skeleton.names
+    names = skeleton.names
+    if "lynx_pose" in checkpoint:
+        try:
+            names = Skeleton.from_dict(checkpoint["lynx_pose"]["skeleton"]).names
+        except (InputError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{source}: what it says of its keypoints is damaged ({type(error).__name__}: {error})"
+            ) from None
     if names != skeleton.names:
         raise InputError(
             f"{source}: was trained on {len(names)} keypoints ({', '.join(names[:3])}, …) but the data have "
@@ -172,17 +48,12 @@ def require_skeleton(checkpoint: Mapping[str, Any], skeleton: Skeleton, source: 
         )
 
 
-def _described_names(note: Any, source: Path | str) -> tuple[str, ...]:
-    try:
-        return Skeleton.from_dict(note["skeleton"]).names
-    except (InputError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{source}: what it says of its keypoints is damaged ({type(error).__name__}: {error})"
-        ) from None
-
-
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of ours: tensors and plain values only."""
+    """Read a checkpoint of ours: tensors and plain values only, so that no code of a file runs.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -195,7 +66,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-class Inert:
+class _Inert:
     """Stands in for every class and function that a foreign checkpoint names; it does nothing."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -208,38 +79,13 @@ class Inert:
 def read_tensors(path: Path) -> Mapping[str, Any]:
     """Read a checkpoint that pickles other objects beside its tensors, without importing or running them.
 
-    Torch's restricted unpickler does the reading; whatever the file names that is not a tensor becomes an
-    `Inert`.
+    Torch's restricted unpickler does the reading; whatever the file names that is not a tensor becomes a stand-in
+    that does nothing.
     """
     try:
         # Published files have torch's old format, which cannot be searched; they hold plain values only.
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path) if is_zipfile(path) else []
-        with torch.serialization.safe_globals([(Inert, name) for name in foreign]):
+        with torch.serialization.safe_globals([(_Inert, name) for name in foreign]):
             return read_checkpoint(path)
     except (ValueError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise InputError(f"{path}: is not a readable checkpoint ({error})") from None
-
-
-def _existing(path: str) -> Path:
-    found = Path(path).expanduser()
-    if not found.exists():
-        raise InputError(f"init.path={path}: there is no such file or folder")
-    return found
-
-
-def _load(net: nn.Module, state: Mapping[str, Any]) -> LoadReport:
-    """Copy every tensor whose name and shape the network has; report the rest."""
-    own = net.state_dict()
-    fitting = {
-        name: value
-        for name, value in state.items()
-        if name in own and isinstance(value, Tensor) and value.shape == own[name].shape
-    }
-    net.load_state_dict(fitting, strict=False)
-    report = LoadReport(
-        loaded=tuple(fitting),
-        missing=tuple(name for name in own if name not in fitting),
-        unexpected=tuple(name for name in state if name not in fitting),
-    )
-    log.info("first weights: %s", report)
-    return report

@@ -1,1 +1,1 @@
-"""From photographs and a trained network to poses, in the formats that field teams use."""
+"""From images and a trained network to poses, in the formats that field teams use."""

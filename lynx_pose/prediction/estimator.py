@@ -1,6 +1,4 @@
-"""Poses of the animals in a photograph, by a trained network; imports torch only for networks of torch."""
-
-from __future__ import annotations
+"""Poses of the animals in an image, by a trained network; imports torch only for networks of torch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,18 +7,17 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from PIL import Image
 
-from lynx_pose.data.crop import Matrix, WarpMatrix, crop_box, invert, pixel_side, transform_points, warp
+from lynx_pose.arrays import Floats, Matrix, Pixels
+from lynx_pose.data.annotations import check_box
+from lynx_pose.data.crop import CropConvention, crop_box, invert, pixel_side, transform_points, warp
 from lynx_pose.data.image import read_image, upright_rgb
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
-from lynx_pose.metrics.coco_results import pose_score
-from lynx_pose.quick_imports import collecting_later
+from lynx_pose.formats.coco import pose_score
 
-Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float64]
 Photo = str | Path | Image.Image | Pixels
 
 
@@ -38,22 +35,26 @@ class CropNetwork(Protocol):
         ...
 
     @property
-    def warp_matrix(self) -> WarpMatrix:
-        """The convention of its crops' maps."""
+    def crop_convention(self) -> CropConvention:
+        """The convention of its crops."""
         ...
 
     def __call__(self, crops: Pixels) -> tuple[Floats, Floats]:
         """Turn crops [B, H, W, 3], RGB, into keypoints [B, K, 2] in crop pixels and confidences [B, K]."""
         ...
 
+    def fold_batchnorm(self) -> None:
+        """Spend a few seconds so that many batches take less time."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class AnimalPoses:
-    """Poses of N animals in one photograph, x before y.
+    """Poses of N animals in one image, x before y.
 
     Args:
         boxes: [N, 4] x, y, width, height in image pixels, in the order that they were given.
-        keypoints: [N, K, 2] in image pixels; they may lie outside the photograph.
+        keypoints: [N, K, 2] in image pixels; they may lie outside the image.
         confidences: [N, K], a heatmap's maximum or what the network's head gives instead; `calibrate` of
             `python -m lynx_pose.predict` says what they mean in pixels.
     """
@@ -73,7 +74,7 @@ class AnimalPoses:
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """What a network sees of the animals in one photograph.
+    """What a network sees of the animals in one image.
 
     Args:
         boxes: [N, 4] in image pixels.
@@ -86,13 +87,13 @@ class Crops:
     matrices: Sequence[Matrix]
 
     @property
-    def image_pixels(self) -> Floats:
+    def pixel_sizes(self) -> Floats:
         """[N] image pixels along the side of a crop's pixel."""
         return np.array([pixel_side(matrix) for matrix in self.matrices])
 
 
 class PoseEstimator:
-    """Finds the keypoints of animals in photographs.
+    """Finds the keypoints of animals in images.
 
     Args:
         network: `lynx_pose.load` makes it from a run, a checkpoint or an ONNX file.
@@ -111,17 +112,17 @@ class PoseEstimator:
         return self.network.skeleton
 
     def predict(self, image: Photo, boxes: ArrayLike | None = None) -> AnimalPoses:
-        """Find the poses of the animals in a photograph.
+        """Find the poses of the animals in an image.
 
         Args:
             image: a file, a Pillow image, or [H, W, 3] uint8 RGB.
-            boxes: [N, 4] x, y, width, height of each animal in image pixels; None takes the whole photograph as
+            boxes: [N, 4] x, y, width, height of each animal in image pixels; None takes the whole image as
                 the box of one.
 
         Raises:
             InputError: the image cannot be read, or a box is empty or lies outside it.
         """
-        pixels = as_pixels(image)
+        pixels = to_pixels(image)
         return next(self.poses([self.crops(pixels, boxes)]))
 
     def crops(self, image: Pixels, boxes: ArrayLike | None = None) -> Crops:
@@ -130,21 +131,21 @@ class PoseEstimator:
         given = [[0, 0, width, height]] if boxes is None else boxes
         checked = np.array(given, dtype=np.float64).reshape(-1, 4)
         for box in checked:
-            require_inside(box, (width, height))
-        across, down = self.network.input_size
-        matrices = [self.network.warp_matrix(crop_box(box, across / down), (across, down)) for box in checked]
+            check_box(box, (width, height))
+        (across, down), convention = self.network.input_size, self.network.crop_convention
+        matrices = [convention.matrix(crop_box(box, across / down), (across, down)) for box in checked]
         pixels = [warp(image, matrix, (across, down)) for matrix in matrices]
         return Crops(checked, np.array(pixels, dtype=np.uint8).reshape(-1, down, across, 3), matrices)
 
-    def poses(self, photographs: Sequence[Crops]) -> Iterator[AnimalPoses]:
-        """Yield the poses of each of several photographs, whose crops share batches."""
-        crops = np.concatenate([crops.pixels for crops in photographs])
+    def poses(self, images: Sequence[Crops]) -> Iterator[AnimalPoses]:
+        """Yield the poses of each of several images, whose crops share batches."""
+        crops = np.concatenate([crops.pixels for crops in images])
         parts = [self.network(crops[at : at + self.batch_size]) for at in range(0, len(crops), self.batch_size)]
         count = len(self.skeleton)
         keypoints = np.concatenate([np.zeros((0, count, 2)), *(part[0] for part in parts)])
         confidences = np.concatenate([np.zeros((0, count)), *(part[1] for part in parts)])
         start = 0
-        for photo in photographs:
+        for photo in images:
             mine = slice(start, start + len(photo.boxes))
             start = mine.stop
             placed = [
@@ -154,7 +155,7 @@ class PoseEstimator:
             yield AnimalPoses(photo.boxes, np.array(placed).reshape(-1, count, 2), confidences[mine])
 
 
-def as_pixels(image: Photo) -> Pixels:
+def to_pixels(image: Photo) -> Pixels:
     """Return an image as [H, W, 3] uint8 RGB, turned upright by its EXIF orientation.
 
     Raises:
@@ -170,21 +171,12 @@ def as_pixels(image: Photo) -> Pixels:
     raise InputError(f"image: must be a file, a Pillow image or uint8 [height, width, 3] RGB, not {described}")
 
 
-def require_inside(box: Floats, size: tuple[int, int]) -> None:
-    """Refuse a box [x, y, width, height] that is empty or has no part in a photograph of (width, height)."""
-    x, y, width, height = box
-    if not (np.isfinite(box).all() and width > 0 and height > 0):
-        raise InputError(f"the box {box.tolist()} is empty; x, y, width, height in pixels are expected")
-    if x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0:
-        raise InputError(f"the box {box.tolist()} lies outside the photograph of {size[0]}×{size[1]} pixels")
-
-
 def load(
     run: str | Path,
     *,
     batch_size: int = 16,
     flip_test: bool | None = None,
-    precision: str = "bf16",
+    precision: str = "auto",
     device: str = "auto",
 ) -> PoseEstimator:
     """Load a trained network.
@@ -194,7 +186,7 @@ def load(
             `python -m lynx_pose.export`, for which the three last arguments have no meaning.
         batch_size: crops that go through the network at once.
         flip_test: average each output with that of the mirrored crop; None does as the run did.
-        precision: `bf16`, or `float32`, which is exact and slower.
+        precision: `float32`; `bf16`, which is faster where the device computes it; `auto` takes bf16 there.
         device: `cpu`, `cuda`, …; `auto` takes a GPU where there is one.
 
     Raises:
@@ -206,7 +198,6 @@ def load(
 
         return PoseEstimator(OnnxNetwork(path), batch_size)
     cv2.setNumThreads(0)
-    with collecting_later():
-        from lynx_pose.prediction.torch_network import TorchNetwork
+    from lynx_pose.prediction.torch_network import TorchNetwork
 
-        return PoseEstimator(TorchNetwork.load(path, flip_test, precision, device), batch_size)
+    return PoseEstimator(TorchNetwork.load(path, flip_test, precision, device), batch_size)

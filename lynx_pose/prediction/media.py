@@ -1,6 +1,4 @@
-"""Which photographs and videos to look at: a file, a folder, a pattern, or a list of them."""
-
-from __future__ import annotations
+"""Which images and videos to look at: a file, a folder, a pattern, or a list of them."""
 
 import os
 from collections.abc import Sequence
@@ -10,13 +8,13 @@ from pathlib import Path
 
 from lynx_pose.errors import InputError
 
-PHOTOGRAPHS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm"})
 
 
 @dataclass(frozen=True)
 class Media:
-    """Photographs and videos.
+    """ImageSource and videos.
 
     Args:
         folder: that all of them lie under.
@@ -37,20 +35,20 @@ def is_video(name: str) -> bool:
 
 
 def find_media(given: str | Sequence[str]) -> Media:
-    """Find photographs and videos.
+    """Find images and videos.
 
     Args:
         given: a file; a folder, searched with all its subfolders; a pattern such as `traps/**/*.jpg`; a text file
             with a name a line, relative to its own folder; or several of these.
 
     Raises:
-        InputError: something is not there, or nothing that is found is a photograph or a video.
+        InputError: something is not there, or nothing that is found is an image or a video.
     """
     several = [given] if isinstance(given, str) else list(given)
     found = [path for one in several for path in _files(os.path.expanduser(one))]
     paths = list(dict.fromkeys(path.absolute() for path in found))
     if not paths:
-        raise InputError(f"images={given}: no photograph or video is there ({', '.join(sorted(PHOTOGRAPHS | VIDEOS))})")
+        raise InputError(f"images={given}: no image or video is there ({', '.join(sorted(IMAGES | VIDEOS))})")
     if len(several) == 1 and Path(several[0]).expanduser().is_dir():
         folder = Path(several[0]).expanduser().absolute()
     else:
@@ -79,4 +77,4 @@ def _listed(path: Path) -> list[Path]:
 
 
 def _is_media(path: Path) -> bool:
-    return path.suffix.lower() in PHOTOGRAPHS | VIDEOS
+    return path.suffix.lower() in IMAGES | VIDEOS

@@ -1,16 +1,14 @@
 """A network in an ONNX file by `python -m lynx_pose.export`; needs onnxruntime, and no torch."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
 import numpy as np
 
-from lynx_pose.data.crop import CONVENTIONS
+from lynx_pose.arrays import Floats, Pixels
+from lynx_pose.data.crop import CropConvention
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
-from lynx_pose.prediction.estimator import Floats, Pixels
 
 # Under which an export describes its network.
 METADATA = "lynx_pose"
@@ -39,7 +37,7 @@ class OnnxNetwork:
             self.skeleton = Skeleton.from_dict(described["skeleton"])
             width, height = described["input_size"]
             self.input_size = (int(width), int(height))
-            self.warp_matrix = CONVENTIONS[described["crop_convention"]]
+            self.crop_convention = CropConvention(described["crop_convention"])
         except Exception as error:  # onnxruntime has types of its own for what is wrong with a file
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"{path}: is not a network that lynx_pose.export wrote ({first})") from None
@@ -48,3 +46,6 @@ class OnnxNetwork:
         """Turn crops [B, H, W, 3], RGB, into keypoints [B, K, 2] in crop pixels and confidences [B, K]."""
         keypoints, confidences = self.session.run(None, {"crops": np.ascontiguousarray(crops)})
         return keypoints.astype(np.float64), confidences.astype(np.float64)
+
+    def fold_batchnorm(self) -> None:
+        """Do nothing: onnxruntime has done so."""

@@ -1,7 +1,5 @@
 """Videos: their frames, poses smoothed over time, and videos with poses drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,16 +9,17 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from lynx_pose.arrays import Pixels
 from lynx_pose.errors import InputError
-from lynx_pose.prediction.estimator import Pixels
-from lynx_pose.prediction.record import Animal, Found
+from lynx_pose.files import atomic_path
+from lynx_pose.prediction.pose_log import AnimalPose, ImagePoses
 
 # Of the confidence, so that a frame alone among unsure ones still has a place.
 LEAST_WEIGHT = 1e-3
 
 
 @contextmanager
-def opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
+def open_video(path: Path) -> Iterator[cv2.VideoCapture]:
     """Open a video.
 
     Raises:
@@ -35,13 +34,13 @@ def opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
         video.release()
 
 
-def frames_of(video: cv2.VideoCapture) -> Iterator[Pixels]:
+def read_frames(video: cv2.VideoCapture) -> Iterator[Pixels]:
     """Yield the frames [H, W, 3] RGB of an opened video."""
     while True:
         is_read, frame = video.read()
         if not is_read:
             return
-        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)  # type: ignore[misc]  # cv2 states no dtype
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
 def frame_rate(video: cv2.VideoCapture) -> float:
@@ -50,7 +49,7 @@ def frame_rate(video: cv2.VideoCapture) -> float:
     return claimed if np.isfinite(claimed) and claimed > 0 else 25.0
 
 
-def smoothed(found: Found, sigma: float) -> Found:
+def smooth_poses(found: ImagePoses, sigma: float) -> ImagePoses:
     """Smooth the keypoints of a video's animal over time by a Gaussian, each frame by its confidence.
 
     Args:
@@ -74,31 +73,25 @@ def smoothed(found: Found, sigma: float) -> Found:
     places = places / np.maximum(spread, np.finfo(float).tiny)[..., None]
     frames = list(found.frames)
     for number in held:
-        frames[number] = [_moved(frames[number][0], places[number])]
+        animal = frames[number][0]
+        moved = zip(places[number].tolist(), animal.keypoints, strict=True)
+        frames[number] = [replace(animal, keypoints=[[x, y, confidence] for (x, y), (_, _, confidence) in moved])]
     return replace(found, frames=frames)
 
 
-def _moved(animal: Animal, places: Sequence[Sequence[float]]) -> Animal:
-    keypoints = [
-        [float(x), float(y), confidence] for (x, y), (_, _, confidence) in zip(places, animal.keypoints, strict=True)
-    ]
-    return replace(animal, keypoints=keypoints)
-
-
-def draw_video(source: Path, found: Found, target: Path, draw: Callable[[Pixels, Sequence[Animal]], Pixels]) -> None:
+def draw_video(
+    source: Path, found: ImagePoses, target: Path, draw: Callable[[Pixels, Sequence[AnimalPose]], Pixels]
+) -> None:
     """Write a video's frames with what `draw` adds to each.
 
     Raises:
         InputError: the target cannot be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     size = (found.width, found.height)
-    draft = target.with_name(f".draft-{target.name}")
-    writer = cv2.VideoWriter(str(draft), cv2.VideoWriter.fourcc(*"mp4v"), found.fps or 25.0, size)
-    if not writer.isOpened():
-        raise InputError(f"{target}: the video cannot be written")
-    with opened_video(source) as video:
-        for frame, animals in zip(frames_of(video), found.frames, strict=False):
+    with atomic_path(target) as draft, open_video(source) as video:
+        writer = cv2.VideoWriter(str(draft), cv2.VideoWriter.fourcc(*"mp4v"), found.fps or 25.0, size)
+        if not writer.isOpened():
+            raise InputError(f"{target}: the video cannot be written")
+        for frame, animals in zip(read_frames(video), found.frames, strict=False):
             writer.write(cv2.cvtColor(draw(frame, animals), cv2.COLOR_RGB2BGR))
-    writer.release()
-    draft.replace(target)
+        writer.release()

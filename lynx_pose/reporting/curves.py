@@ -1,21 +1,20 @@
 """Interactive figures: AP by epoch, correct predictions, intervals, the effect of the correction factor."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import qualitative
 
-from lynx_pose.metrics.correct_keypoints import correct_predictions
 from lynx_pose.metrics.oks import correction_effect, reference_scale, share_scale
-from lynx_pose.metrics.pose_evaluation import Poses
+from lynx_pose.metrics.pck import correct_predictions
+from lynx_pose.metrics.validation_metric import Poses
+from lynx_pose.reporting.html import figure_html
 from lynx_pose.reporting.published import PublishedLine
-from lynx_pose.reporting.runs import Run
+from lynx_pose.reporting.run_results import Run
 from lynx_pose.reporting.study import Comparison
 from lynx_pose.reporting.tables import stages
-from lynx_pose.reporting.validation import Validation
+from lynx_pose.reporting.validation_poses import Validation
 
 CORRECTIONS = tuple(float(value) for value in np.logspace(0, 7, 29))
 
@@ -48,8 +47,7 @@ def ap_curves(runs: Sequence[Run], published: Sequence[PublishedLine]) -> str:
     _lay_out(figure, "epoch", "validation AP", height=480)
     figure.update_yaxes(range=[0, 1])
     figure.update_layout(updatemenus=[_group_menu(runs)], legend={"orientation": "v", "y": 1})
-    html: str = figure.to_html(full_html=False, include_plotlyjs=True, div_id="curves")
-    return html
+    return figure_html(figure, "curves", with_script=True)
 
 
 def _group_menu(runs: Sequence[Run]) -> dict[str, object]:
@@ -78,7 +76,7 @@ def prediction_curves(runs: Sequence[Run], validation: Validation) -> str:
         )
     _lay_out(figure, "threshold, pixels", "correct predictions, %")
     figure.update_xaxes(type="log")
-    return _html(figure, "predictions")
+    return figure_html(figure, "predictions")
 
 
 def interval_plot(comparisons: Sequence[Comparison]) -> str:
@@ -101,7 +99,7 @@ def interval_plot(comparisons: Sequence[Comparison]) -> str:
     figure.add_vline(0, line_color="#888")
     _lay_out(figure, "difference of AP", "", height=160 + 26 * len(comparisons))
     figure.update_yaxes(autorange="reversed")
-    return _html(figure, "intervals")
+    return figure_html(figure, "intervals")
 
 
 def correction_plot(poses: Poses, images: Sequence[tuple[int, int]], sigmas: Sequence[float]) -> str:
@@ -109,7 +107,7 @@ def correction_plot(poses: Poses, images: Sequence[tuple[int, int]], sigmas: Seq
 
     Args:
         poses: of one run.
-        images: (width, height) of all photographs of the dataset; their median is the reference.
+        images: (width, height) of all images of the dataset; their median is the reference.
         sigmas: K of OKS.
     """
     sizes = np.array([np.prod(record.image_size, dtype=np.float64) for record in poses.records])
@@ -129,7 +127,7 @@ def correction_plot(poses: Poses, images: Sequence[tuple[int, int]], sigmas: Seq
             figure.add_scatter(x=CORRECTIONS, y=values, name=f"{name}: {label}", line={"dash": dash})
     _lay_out(figure, "correction factor c", "")
     figure.update_xaxes(type="log")
-    return _html(figure, "correction")
+    return figure_html(figure, "correction")
 
 
 def _colors(names: Sequence[str]) -> dict[str, str]:
@@ -146,8 +144,3 @@ def _lay_out(figure: go.Figure, x_title: str, y_title: str, height: int = 420) -
         yaxis_title=y_title,
         legend={"orientation": "h", "y": -0.18},
     )
-
-
-def _html(figure: go.Figure, name: str) -> str:
-    html: str = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name)
-    return html

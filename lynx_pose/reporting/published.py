@@ -1,13 +1,12 @@
-"""The thesis's own figures, from `conf/published`, to set beside ours."""
-
-from __future__ import annotations
+"""The thesis's own results, from `published_data/`, to set beside ours."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from lynx_pose.command import CONF
+DATA = Path(__file__).with_name("published_data")
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def published_tables() -> list[PublishedTable]:
     """Read Tables 1, 2 and 4."""
     tables = []
     for key in ("table1", "table2", "table4"):
-        content = _content(key)
+        content = read_published(key)
         columns = tuple(content["columns"])
         rows = {model: dict(zip(columns, values, strict=True)) for model, values in content["rows"].items()}
         tables.append(PublishedTable(key, content["title"], columns, rows))
@@ -67,7 +66,7 @@ def published_tables() -> list[PublishedTable]:
 
 def published_predictions() -> PublishedThresholds:
     """Read Table 5."""
-    content = _content("table5")
+    content = read_published("table5")
     rows = {
         model: {stage: tuple(values) for stage, values in stages.items()} for model, stages in content["rows"].items()
     }
@@ -76,18 +75,17 @@ def published_predictions() -> PublishedThresholds:
 
 def published_lines(experiment: str) -> list[PublishedLine]:
     """Read what the text says of the figure that an experiment repeats; nothing for other experiments."""
-    figures = [figure for key, figure in _content("figures").items() if experiment.startswith(f"{key}_")]
+    figures = [figure for key, figure in read_published("figures").items() if experiment.startswith(f"{key}_")]
     return [
-        PublishedLine(figure["title"], name, line["AP"], _detail(line))
+        PublishedLine(
+            figure["title"], name, line["AP"], f"epoch {line['epoch']}" if "epoch" in line else str(line["note"])
+        )
         for figure in figures
         for name, line in figure["lines"].items()
     ]
 
 
-def _detail(line: dict[str, Any]) -> str:
-    return f"epoch {line['epoch']}" if "epoch" in line else str(line["note"])
-
-
-def _content(name: str) -> dict[str, Any]:
-    content: Any = OmegaConf.to_container(OmegaConf.load(CONF / "published" / f"{name}.yaml"))
+def read_published(name: str) -> dict[str, Any]:
+    """Return the content of one of the data files."""
+    content: Any = OmegaConf.to_container(OmegaConf.load(DATA / f"{name}.yaml"))
     return dict(content)

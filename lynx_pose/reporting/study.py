@@ -1,25 +1,23 @@
 """Which augmentation groups differ from a reference group, with how much certainty."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, trim_mean
 from statsmodels.stats.multitest import multipletests
 
-from lynx_pose.metrics.resampled_ap import match_poses, resampled_ap
-from lynx_pose.reporting.runs import Run
+from lynx_pose.arrays import Floats
+from lynx_pose.metrics.bootstrap import match_poses, resampled_ap
+from lynx_pose.reporting.run_results import Run
 from lynx_pose.reporting.tables import NOTHING, Cell, Row, Table
-from lynx_pose.reporting.validation import Validation
+from lynx_pose.reporting.validation_poses import Validation
 
 REFERENCES = ("flip", "geometric")
 RESAMPLES = 2000
 LEVEL = 0.05
 # Resamples of AP [R] of one run, by its seed.
-BySeed = Mapping[int, NDArray[np.float64]]
+BySeed = Mapping[int, Floats]
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,10 @@ class Spread:
 def compare_groups(runs: Sequence[Run], validation: Validation | None, seed: int = 0) -> list[Comparison]:
     """Compare every group with each reference group that was run, row by row.
 
-    Photographs and seeds are resampled, both at once: the same photographs for all runs, the same seeds for a
+    ImageSource and seeds are resampled, both at once: the same images for all runs, the same seeds for a
     group and its reference, since a seed settles first weights, order and crops. So the interval speaks of
-    other photographs of this kind and of other seeds. With few seeds it is too narrow; with one, it speaks of
-    photographs alone.
+    other images of this kind and of other seeds. With few seeds it is too narrow; with one, it speaks of
+    images alone.
 
     Args:
         runs: all of the report.
@@ -106,8 +104,8 @@ def _cells(runs: Sequence[Run], validation: Validation) -> Cells:
 
 def _resampled(
     cells: Cells, validation: Validation, rng: np.random.Generator
-) -> dict[tuple[str, str], dict[int, NDArray[np.float64]]]:
-    """Compute AP of every run on the same resamples of photographs."""
+) -> dict[tuple[str, str], dict[int, Floats]]:
+    """Compute AP of every run on the same resamples of images."""
     images = len({record.image_id for record in validation.records})
     counts = rng.multinomial(images, np.full(images, 1 / images), size=RESAMPLES)
     sigmas = validation.annotations.skeleton.sigmas
@@ -141,16 +139,14 @@ def _against(
     return [replace(one, p_value=float(value)) for one, value in zip(found, corrected, strict=True)]
 
 
-def _over_seeds(gain: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+def _over_seeds(gain: Floats, rng: np.random.Generator) -> Floats:
     """Resample seeds: from gains [S, R] to mean gains [R]."""
     seeds, resamples = gain.shape
     drawn = rng.integers(seeds, size=(seeds, resamples))
     return np.asarray(np.take_along_axis(gain, drawn, axis=0).mean(axis=0))
 
 
-def _comparison(
-    row: str, group: str, reference: str, values: Sequence[Sequence[float]], gain: NDArray[np.float64]
-) -> Comparison:
+def _comparison(row: str, group: str, reference: str, values: Sequence[Sequence[float]], gain: Floats) -> Comparison:
     ours, theirs = (np.array(one) for one in values)
     below, above = (gain <= 0).sum(), (gain >= 0).sum()
     # Counting the sample itself keeps the value above 0, which no finite number of resamples shows.
@@ -195,23 +191,23 @@ def study_table(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Table
     for spread in spreads(runs):
         cells = [
             Cell(str(spread.seeds), spread.seeds),
-            _figure(spread.mean),
-            _figure(spread.deviation),
-            _figure(spread.interquartile_mean),
+            _number(spread.mean),
+            _number(spread.deviation),
+            _number(spread.interquartile_mean),
         ]
         for reference in references:
             cells += _comparison_cells(found.get((spread.row, spread.group, reference)))
         rows.append(Row(f"{spread.row}, {spread.group}", tuple(cells)))
     note = (
-        f"Intervals from {RESAMPLES} resamples of validation photographs and seeds, the same ones for a group and its "
-        "reference; with one seed, interval and p speak of photographs alone. p: two-sided, corrected for the number "
+        f"Intervals from {RESAMPLES} resamples of validation images and seeds, the same ones for a group and its "
+        "reference; with one seed, interval and p speak of images alone. p: two-sided, corrected for the number "
         "of groups by Holm's method. Better than: probability that a run of the group beats one of the reference. AP "
-        "of the best epoch is chosen on the same photographs, for all groups alike."
+        "of the best epoch is chosen on the same images, for all groups alike."
     )
     return Table("study", "Groups compared", tuple(columns), tuple(rows), note)
 
 
-def _figure(value: float | None) -> Cell:
+def _number(value: float | None) -> Cell:
     return Cell(NOTHING) if value is None else Cell(f"{value:.4f}", value)
 
 

@@ -1,7 +1,5 @@
 """Tables: architecture × augmentation, and the thesis's own beside ours; as HTML cells, Markdown and CSV."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re
@@ -10,22 +8,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from rich.table import Table as RichTable
 
-from lynx_pose.metrics.correct_keypoints import correct_predictions
+from lynx_pose.metrics.pck import correct_predictions
 from lynx_pose.reporting.published import PublishedTable, PublishedThresholds
-from lynx_pose.reporting.runs import Run
-from lynx_pose.reporting.validation import Validation
+from lynx_pose.reporting.run_results import Run
+from lynx_pose.reporting.validation_poses import Validation
 
 NOTHING = "–"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of a table.
+    """One number of a table.
 
     Args:
-        text: what is shown: a figure, or what stands in place of one.
-        value: the figure; None where there is none.
+        text: what is shown: a number, or what stands in place of one.
+        value: the number; None where there is none.
         detail: where it comes from.
         best_of_row: highest of its row.
         best_of_column: highest of its column.
@@ -40,7 +39,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One row; `published` if its figures are the thesis's and not ours."""
+    """One row; `published` if its numbers are the thesis's and not ours."""
 
     name: str
     cells: tuple[Cell, ...]
@@ -56,7 +55,7 @@ class Table:
         title: above it.
         columns: names.
         rows: of cells, one a column.
-        note: what its figures are.
+        note: what its numbers are.
     """
 
     key: str
@@ -67,7 +66,7 @@ class Table:
 
 
 def ap_table(runs: Sequence[Run]) -> Table:
-    """Arrange runs by row and augmentation; a run that is not completed gives no figure, only a note."""
+    """Arrange runs by row and augmentation; a run that is not completed gives no number, only a note."""
     columns = tuple(dict.fromkeys(run.augmentation for run in runs))
     names = tuple(dict.fromkeys(run.row for run in runs))
     rows = [Row(name, tuple(_ap_cell(runs, name, column) for column in columns)) for name in names]
@@ -79,7 +78,7 @@ def ap_table(runs: Sequence[Run]) -> Table:
 
 
 def published_ap_table(runs: Sequence[Run], published: PublishedTable) -> Table | None:
-    """Set our figures beside a published table's, in those of its columns that the runs have; None without any."""
+    """Set our results beside a published table's, in those of its columns that the runs have; None without any."""
     ours = {run.augmentation for run in runs}
     columns = tuple(column for column in published.columns if column in ours)
     if not columns:
@@ -91,8 +90,8 @@ def published_ap_table(runs: Sequence[Run], published: PublishedTable) -> Table 
         for model, row in published.rows.items()
     ]
     note = (
-        f"Rows marked published are from {published.title.split(':')[0]} of the thesis: Lynx-Pose photographs, one run "
-        "each, starting from Animal-Pose weights. Only runs on the same photographs and split can be compared to them."
+        f"Rows marked published are from {published.title.split(':')[0]} of the thesis: Lynx-Pose images, one run "
+        "each, starting from Animal-Pose weights. Only runs on the same images and split can be compared to them."
     )
     return Table(published.key, published.title, columns, (*_marked(own), *_marked(theirs)), note)
 
@@ -116,7 +115,7 @@ def predictions_table(
     ]
     note = (
         "Percentage of animals whose annotated keypoints are all nearer to their place than the threshold in pixels of "
-        "the photograph (Equation 12). Rows marked published are from Table 5 of the thesis."
+        "the image (Equation 12). Rows marked published are from Table 5 of the thesis."
     )
     columns = tuple(f"t = {threshold:g}" for threshold in published.thresholds)
     return Table(published.key, published.title, columns, tuple(rows), note)
@@ -155,7 +154,7 @@ def _ap_cell(runs: Sequence[Run], row: str, augmentation: str) -> Cell:
 
 
 def _marked(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Mark the best figure of each row and of each column."""
+    """Mark the best number of each row and of each column."""
     columns = list(zip(*(row.cells for row in rows), strict=True))
     best_of_columns = [_highest(column) for column in columns]
     return tuple(
@@ -199,15 +198,27 @@ def _markdown_cell(cell: Cell) -> str:
     return f"{text} ({cell.detail})" if cell.detail else text
 
 
+def to_terminal(table: Table) -> RichTable:
+    """Lay a table out for a terminal, which is high rather than wide: the longer side goes down."""
+    names, grid = [row.name for row in table.rows], [row.cells for row in table.rows]
+    columns = list(table.columns)
+    if len(columns) > len(names):
+        names, columns, grid = columns, names, list(zip(*grid, strict=True))
+    shown = RichTable("best AP", *columns)
+    for name, cells in zip(names, grid, strict=True):
+        shown.add_row(name, *(f"{cell.text} ({cell.detail})" if cell.detail else cell.text for cell in cells))
+    return shown
+
+
 def to_csv(table: Table) -> str:
-    """Return the table as CSV: one line a row, and for each column its figure and where it comes from."""
+    """Return the table as CSV: one line a row, and for each column its number and where it comes from."""
     details = any(cell.detail for row in table.rows for cell in row.cells)
     header = ["row", "published", *(name for column in table.columns for name in _csv_columns(column, details))]
     lines: list[list[Any]] = [header]
     for row in table.rows:
         line: list[Any] = [row.name, row.published]
         for cell in row.cells:
-            # In full precision; what stands in place of a figure as it is.
+            # In full precision; what stands in place of a number as it is.
             line += [cell.text if cell.value is None else cell.value, *([cell.detail] if details else [])]
         lines.append(line)
     return _csv_text(lines)
@@ -218,16 +229,16 @@ def _csv_columns(column: str, details: bool) -> list[str]:
     return [name, f"{name} detail"] if details else [name]
 
 
-FIGURES = ("AP", "AP50", "AP75", "AR", "AP_eq18", "mean_error_px", "median_error_px")
+METRICS = ("AP", "AP50", "AP75", "AR", "AP_eq18", "mean_error_px", "median_error_px")
 
 
 def runs_csv(runs: Sequence[Run]) -> str:
-    """Return one row a run, with the figures of its best epoch."""
-    lines: list[list[Any]] = [["run", "row", "model", "augmentation", "seed", "status", "epoch", *FIGURES, "seconds"]]
+    """Return one row a run, with the metrics of its best epoch."""
+    lines: list[list[Any]] = [["run", "row", "model", "augmentation", "seed", "status", "epoch", *METRICS, "seconds"]]
     for run in runs:
-        figures = [run.best.get(name) for name in ("epoch", *FIGURES)]
+        metrics = [run.best.get(name) for name in ("epoch", *METRICS)]
         status, seconds = run.summary["status"], run.summary.get("seconds")
-        lines.append([run.label, run.row, run.model, run.augmentation, run.seed, status, *figures, seconds])
+        lines.append([run.label, run.row, run.model, run.augmentation, run.seed, status, *metrics, seconds])
     return _csv_text(lines)
 
 

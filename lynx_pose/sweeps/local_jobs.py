@@ -1,7 +1,5 @@
 """Runs jobs of a sweep side by side, each in processes of its own, and sees that each ends."""
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import os
@@ -19,17 +17,17 @@ from hydra._internal.callbacks import Callbacks
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
-from lynx_pose.errors import ended_by
-from lynx_pose.run_folder import RunFolder
-from lynx_pose.sweeps.job_config import job_folder
-from lynx_pose.sweeps.job_process import Share, run_job_process
-from lynx_pose.sweeps.outcome import returned, returned_as_failed, returned_without_result
+from lynx_pose.errors import describe_exit
+from lynx_pose.machine import MachineShare
+from lynx_pose.sweeps.job import job_folder, run_job_process
+from lynx_pose.sweeps.outcome import failed_job, failure_from_summary, job_return
+from lynx_pose.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 # Seconds that a job has for noting that it ends before it is killed.
 GRACE = 20.0
 # What each job's process begins with; imported once for all of them.
-IMPORTED = ["lynx_pose.training"]
+PRELOADED = ["lynx_pose.training.run"]
 
 
 @dataclass
@@ -39,10 +37,10 @@ class Job:
     index: int
     config: DictConfig
     folder: RunFolder
-    share: Share
+    share: MachineShare
     process: ForkServerProcess
     started: float = field(default_factory=time.monotonic)
-    stopped_because: str | None = None
+    stop_reason: str | None = None
 
     @property
     def deadline(self) -> float:
@@ -71,9 +69,9 @@ class Job:
 def run_jobs(configs: Sequence[DictConfig], callbacks: Callbacks, at_once: int) -> list[JobReturn]:
     """Run jobs, `at_once` at a time, and return what became of each, in their order."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
+    context.set_forkserver_preload(PRELOADED)
     waiting = deque(enumerate(configs))
-    free = deque(Share(number, at_once) for number in range(at_once))
+    free = deque(MachineShare(index, at_once) for index in range(at_once))
     running: list[Job] = []
     results: dict[int, JobReturn] = {}
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -95,7 +93,7 @@ def run_jobs(configs: Sequence[DictConfig], callbacks: Callbacks, at_once: int) 
     return [results[index] for index in range(len(configs))]
 
 
-def _start(context: Any, index: int, config: DictConfig, share: Share, callbacks: Callbacks) -> Job:
+def _start(context: Any, index: int, config: DictConfig, share: MachineShare, callbacks: Callbacks) -> Job:
     folder = job_folder(config)
     process = context.Process(target=run_job_process, args=(config, callbacks, share, folder.path))
     log.info("%s: %s", folder.path.name, " ".join(config.hydra.overrides.task))
@@ -109,7 +107,7 @@ def _ended(running: Sequence[Job]) -> list[Job]:
     wait([job.process.sentinel for job in running], None if soonest == float("inf") else max(0.0, soonest))
     for job in running:
         if job.process.is_alive() and time.monotonic() >= job.deadline:
-            job.stopped_because = f"took longer than sweep.timeout={job.config.sweep.timeout} seconds and was stopped"
+            job.stop_reason = f"took longer than sweep.timeout={job.config.sweep.timeout} seconds and was stopped"
             job.stop()
     return [job for job in running if not job.process.is_alive()]
 
@@ -118,8 +116,8 @@ def _settle(job: Job) -> JobReturn:
     """Leave no process of the job behind, and say how it ended where it could not do so itself."""
     job.kill()
     code = job.process.exitcode
-    if job.stopped_because:
-        return returned_as_failed(job.config, job.stopped_because)
+    if job.stop_reason:
+        return failed_job(job.config, job.stop_reason)
     if code == 0:
-        return returned(job.config, None)
-    return returned_without_result(job.config, ended_by(code))
+        return job_return(job.config, None)
+    return failure_from_summary(job.config, describe_exit(code))

@@ -1,7 +1,5 @@
 """What became of the jobs of a sweep, and what the sweep says at its end."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,31 +7,31 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from lynx_pose.command import plain_message
+from lynx_pose.cli import plain_message
 from lynx_pose.errors import ProcessError
-from lynx_pose.run_folder import write_json
-from lynx_pose.sweeps.job_config import job_folder
+from lynx_pose.files import write_json
+from lynx_pose.sweeps.job import job_folder
 
 
-def returned_without_result(config: DictConfig, reason: str) -> JobReturn:
+def failure_from_summary(config: DictConfig, reason: str) -> JobReturn:
     """Make what Hydra gets for a job whose process ended; its summary may know better than `reason` why."""
     folder = job_folder(config)
     summary = folder.read_summary() if folder.summary.is_file() else {"status": "lost"}
     if summary["status"] in ("failed", "interrupted"):
-        return returned(config, ProcessError(summary.get("error", "was interrupted")))
-    return returned_as_failed(config, reason)
+        return job_return(config, ProcessError(summary.get("error", "was interrupted")))
+    return failed_job(config, reason)
 
 
-def returned_as_failed(config: DictConfig, reason: str) -> JobReturn:
+def failed_job(config: DictConfig, reason: str) -> JobReturn:
     """Make what Hydra gets for a job that could not say itself how it ended, and put that into its summary."""
     folder = job_folder(config)
     overrides = list(config.hydra.overrides.task)
     earlier = folder.read_summary() if folder.summary.is_file() else {}
     write_json(folder.summary, {"overrides": overrides} | earlier | {"status": "failed", "error": reason})
-    return returned(config, ProcessError(reason))
+    return job_return(config, ProcessError(reason))
 
 
-def returned(config: DictConfig, error: Exception | None) -> JobReturn:
+def job_return(config: DictConfig, error: Exception | None) -> JobReturn:
     """Make what Hydra gets for a job that ended, well or with an error."""
     result = JobReturn()
     result.overrides = list(config.hydra.overrides.task)

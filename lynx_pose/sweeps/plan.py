@@ -1,7 +1,5 @@
 """Which jobs a sweep has, and which of them are left to run."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import os
@@ -13,23 +11,14 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from lynx_pose.configuration import differing_keys
+from lynx_pose.config import WITHOUT_EFFECT, differing_keys, is_under
 from lynx_pose.errors import InputError
-from lynx_pose.run_folder import RunFolder
-from lynx_pose.sweeps.record import job_folders, number_of
+from lynx_pose.sweeps.sweep_folder import job_folders, job_number
+from lynx_pose.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 # What may differ between a sweep and the command that resumes it, because it has no part in the results.
-CHANGEABLE = (
-    "ckpt",
-    "sweep",
-    "logger",
-    "hydra",
-    "data.cache",
-    "data.cache_gb",
-    "loader.num_workers",
-    "trainer.enable_progress_bar",
-)
+CHANGEABLE = (*WITHOUT_EFFECT, "trainer.enable_progress_bar")
 Overrides = list[str]
 # What tells a job from the others of its sweep.
 Identity = frozenset[tuple[str, str]]
@@ -81,20 +70,20 @@ def jobs_to_run(jobs: list[Overrides], config: DictConfig, compose: Compose) -> 
     if not earlier:
         raise InputError(f"sweep.resume={config.sweep.resume}: {folder} holds no sweep")
     _require_same_keys([identity(job) for job in jobs], list(earlier))
-    number = max(number_of(run.path.name) for run in earlier.values())
+    number = max(job_number(run.path.name) for run in earlier.values())
     left = []
     for job in jobs:
         run = earlier.get(identity(job))
         if run is None:
             number += 1
-            left.append([*job, _in_folder(folder), _as(_numbered(config, number))])
-        elif _is_left(run, compose(job)):
-            left.append([*job, _in_folder(folder), _as(run.path.name)])
+            left.append([*job, *_placed(folder, _folder_name(config, number))])
+        elif _is_incomplete(run, compose(job)):
+            left.append([*job, *_placed(folder, run.path.name)])
     log.info("%s: %d of %d jobs are left to run", folder, len(left), len(jobs))
     return left
 
 
-def _is_left(run: RunFolder, config: DictConfig) -> bool:
+def _is_incomplete(run: RunFolder, config: DictConfig) -> bool:
     """Whether an earlier job is not completed.
 
     Raises:
@@ -107,7 +96,7 @@ def _is_left(run: RunFolder, config: DictConfig) -> bool:
             f"sweep.resume: {run.path.name} was configured differently in {', '.join(differing)}. Resume the sweep "
             "with the options and the configuration files that it was started with, or start a new one"
         )
-    if run.is_held():
+    if run.is_locked():
         raise InputError(f"sweep.resume: {run.path} is being trained at this moment; wait for it or stop it")
     summary = run.read_summary()
     _require_same_data(run, summary, config)
@@ -130,7 +119,7 @@ def _require_same_data(run: RunFolder, summary: dict[str, Any], config: DictConf
 def _fingerprint(data: str) -> str:
     """Return the fingerprint of the dataset that a configuration, as YAML, describes."""
     # Imported here: a sweep that is not resumed does without torch in its own process.
-    from lynx_pose.building import read_annotations
+    from lynx_pose.training.build import read_annotations
 
     return read_annotations(OmegaConf.create({"data": OmegaConf.create(data)})).fingerprint
 
@@ -143,11 +132,7 @@ def overrides_of(run: RunFolder) -> Overrides:
 def identity(overrides: Overrides) -> Identity:
     """Return what tells a job from the others of its sweep: its overrides, in no order."""
     pairs = (override.partition("=") for override in overrides)
-    return frozenset((key, value) for key, _, value in pairs if not _has_no_part(key.lstrip("+~")))
-
-
-def _has_no_part(key: str) -> bool:
-    return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in CHANGEABLE)
+    return frozenset((key, value) for key, _, value in pairs if not is_under(key.lstrip("+~"), CHANGEABLE))
 
 
 def _require_same_keys(now: Sequence[Identity], then: Sequence[Identity]) -> None:
@@ -173,20 +158,17 @@ def _values(jobs: Sequence[Identity]) -> dict[str, set[str]]:
     return values
 
 
-def _numbered(config: DictConfig, number: int) -> str:
+def _folder_name(config: DictConfig, number: int) -> str:
     """Return the pattern of folder names with a number in place of Hydra's own count."""
     pattern: str = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload,index]  # a dict
     return pattern.replace("${hydra:job.num}", str(number))
 
 
-def _in_folder(folder: Path) -> str:
-    return f"hydra.sweep.dir={_quoted(str(folder))}"
+def _placed(folder: Path, name: str) -> Overrides:
+    """Return the overrides that give a job its folder within the sweep's."""
 
+    def quoted(value: str) -> str:
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
 
-def _as(name: str) -> str:
-    return f"hydra.sweep.subdir={_quoted(name)}"
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return [f"hydra.sweep.dir={quoted(str(folder))}", f"hydra.sweep.subdir={quoted(name)}"]

@@ -1,7 +1,5 @@
 """Waits for SLURM jobs of a sweep and says what became of them."""
 
-from __future__ import annotations
-
 import logging
 import subprocess
 import time
@@ -11,8 +9,8 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 from submitit import Job
 
-from lynx_pose.sweeps.job_config import job_folder
-from lynx_pose.sweeps.outcome import returned_as_failed, returned_without_result
+from lynx_pose.sweeps.job import job_folder
+from lynx_pose.sweeps.outcome import failed_job, failure_from_summary
 
 log = logging.getLogger(__name__)
 # Seconds between looks at the queue.
@@ -36,7 +34,7 @@ def await_jobs(jobs: Sequence[Job[JobReturn]], configs: Sequence[DictConfig]) ->
         time.sleep(INTERVAL)
         queued = queued_jobs()
         last_seen |= {job_id: time.monotonic() for job_id in last_seen if queued is None or job_id in queued}
-    return [_returned(job, config) for job, config in zip(jobs, configs, strict=True)]
+    return [_job_return(job, config) for job, config in zip(jobs, configs, strict=True)]
 
 
 def _is_awaited(job: Job[JobReturn], last_seen: float) -> bool:
@@ -50,12 +48,12 @@ def queued_jobs() -> set[str] | None:
     return set(answer.stdout.split()) if answer.returncode == 0 else None
 
 
-def _returned(job: Job[JobReturn], config: DictConfig) -> JobReturn:
+def _job_return(job: Job[JobReturn], config: DictConfig) -> JobReturn:
     """Read the result of a job's first task, or make one that says how the job was lost."""
     if job.paths.result_pickle.exists():
         try:
             result: JobReturn = job.task(0).result()
         except Exception as error:  # submitit passes on whatever ended the job
-            return returned_as_failed(config, str(error))
+            return failed_job(config, str(error))
         return result
-    return returned_without_result(config, f"SLURM job {job.job_id} ended without a result; was it cancelled?")
+    return failure_from_summary(config, f"SLURM job {job.job_id} ended without a result; was it cancelled?")

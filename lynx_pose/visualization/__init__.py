@@ -1,1 +1,1 @@
-"""Poses drawn on photographs."""
+"""Poses drawn on images."""

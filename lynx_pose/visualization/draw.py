@@ -1,19 +1,14 @@
 """Skeletons on pictures."""
 
-from __future__ import annotations
-
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
+from lynx_pose.arrays import Floats, Mask, Pixels
 from lynx_pose.data.skeleton import Skeleton
 
 LEFT, RIGHT, MIDDLE = (255, 170, 40), (60, 190, 255), (120, 255, 120)
 
 
-def draw_pose(
-    image: NDArray[np.uint8], keypoints: NDArray[np.float64], shown: NDArray[np.bool_], skeleton: Skeleton
-) -> NDArray[np.uint8]:
+def draw_pose(image: Pixels, keypoints: Floats, shown: Mask, skeleton: Skeleton) -> Pixels:
     """Draw limbs and points on a copy of an image: left orange, right blue, the middle green.
 
     Args:

@@ -1,7 +1,5 @@
 """Runs command lines in processes of their own and reads what they wrote."""
 
-from __future__ import annotations
-
 import csv
 import json
 import multiprocessing
@@ -10,7 +8,10 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+import torch
 
 TIMEOUT = 900
 QUICK = [
@@ -24,7 +25,7 @@ QUICK = [
 
 # Forks the processes of command lines after importing what takes them several seconds each.
 WARM = multiprocessing.get_context("forkserver")
-WARM.set_forkserver_preload(["lynx_pose.training", "lynx_pose.evaluation", "commandline"])
+WARM.set_forkserver_preload(["lynx_pose.training.run", "lynx_pose.evaluation.validate", "commandline"])
 
 
 def run(module, *arguments, cwd, check=True, **environment):
@@ -80,3 +81,38 @@ def rows(folder):
 
 def summary(folder):
     return json.loads((folder / "summary.json").read_text())
+
+
+def processes_of(folder):
+    """Return the processes that have a file of the folder open or name it in their command."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            names = [os.readlink(link) for link in (process / "fd").iterdir()]
+            names.append((process / "cmdline").read_bytes().decode())
+        except OSError:
+            continue
+        if int(process.name) != os.getpid() and any(str(folder) in name for name in names):
+            found.append(int(process.name))
+    return found
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def assert_same_result(folder, other):
+    assert (folder / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+    assert (folder / "predictions.json").read_text() == (other / "predictions.json").read_text()
+    first, second = state_of(folder), state_of(other)
+    for name, tensor in first["state_dict"].items():
+        assert torch.equal(tensor, second["state_dict"][name]), name
+    for index, state in first["optimizer_states"][0]["state"].items():
+        assert torch.equal(state["exp_avg_sq"], second["optimizer_states"][0]["state"][index]["exp_avg_sq"])
+
+
+def state_of(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)

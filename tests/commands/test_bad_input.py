@@ -21,7 +21,7 @@ def test_bad_options_give_one_message_and_no_traceback(tmp_path, arguments, mess
     assert "Traceback" not in process.stderr
 
 
-def test_a_bad_photograph_is_named_from_a_loading_process(tmp_path, data):
+def test_a_bad_image_is_named_from_a_loading_process(tmp_path, data):
     folder = write_lynx_pose(tmp_path / "bad", lynx_pose_content(6))
     path = folder / "Traps" / "004.jpg"
     path.write_bytes(path.read_bytes()[:300])
@@ -33,4 +33,4 @@ def test_a_bad_photograph_is_named_from_a_loading_process(tmp_path, data):
     assert "Traceback" not in process.stderr
     assert summary(next(tmp_path.glob("outputs/*/*")))["status"] == "failed"
     process = run("train", *options, "data.on_error=skip", cwd=tmp_path)
-    assert "1 photographs that cannot be used" in process.stderr
+    assert "1 images that cannot be used" in process.stderr

@@ -27,7 +27,7 @@ def test_table_4_and_its_report(tmp_path, data):
         *("Best validation AP", "What the data support", "AP by epoch", "Differences between groups"),
         *("Groups compared", "Table 1:", "Table 2:", "Table 4:", "Table 5:", "Correct predictions by threshold"),
         *("Poses on the validation set", "Where the baseline does worst", "One animal through the epochs"),
-        *("OKS by the size of the photograph", "0.9180", "98.77"),
+        *("OKS by the size of the image", "0.9180", "98.77"),
     ):
         assert part in page
     header = (sweep / "report-tables" / "table4.csv").read_text().splitlines()[0].split(",")
@@ -35,7 +35,7 @@ def test_table_4_and_its_report(tmp_path, data):
     run("evaluate", "run=sweep/0-tiny-baseline", "hydra.run.dir=evaluated", cwd=tmp_path)
     figures = json.loads((tmp_path / "evaluated" / "evaluation.json").read_text())
     assert figures["object_scale"] == "annotated_area"
-    assert figures["figures"]["AP"] == baseline["best"]["AP"]
+    assert figures["metrics"]["AP"] == baseline["best"]["AP"]
     assert figures["detail"]["animals"] == 3
 
 

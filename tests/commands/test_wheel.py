@@ -28,7 +28,7 @@ def test_the_wheel_works_in_another_folder(tmp_path, data):
     options = ["data=lynx", f"data.root={data}", *QUICK, "trainer.max_epochs=1", "logger=none"]
     run_fresh("train", *options, "hydra.run.dir=run", cwd=elsewhere, PYTHONPATH=str(site))
     assert summary(elsewhere / "run")["status"] == "completed"
-    where = "import lynx_pose.command as c; print(c.CONF)"
+    where = "import lynx_pose.cli as c; print(c.CONF)"
     shown = subprocess.run(
         [sys.executable, "-c", where],
         cwd=elsewhere,

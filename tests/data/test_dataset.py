@@ -9,14 +9,15 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lynx_pose.building import build_augmentation
-from lynx_pose.command import CONF
-from lynx_pose.data.augment.pipeline import Augmentation
-from lynx_pose.data.crop import classic_matrix, udp_matrix
+from lynx_pose.augment.pipeline import Augmentation
+from lynx_pose.config import CONF
+from lynx_pose.data.crop import CropConvention
 from lynx_pose.data.datamodule import PoseDataModule
-from lynx_pose.data.dataset import CropDataset, TrainingSampler, ValidationSampler, as_is
-from lynx_pose.data.readers import lynx_pose
+from lynx_pose.data.dataset import CropDataset, collate
+from lynx_pose.data.readers import lynx_pose_raw
+from lynx_pose.data.samplers import TrainingSampler, ValidationSampler
 from lynx_pose.errors import InputError
+from lynx_pose.training.build import build_augmentation
 
 
 def _augmentation(name):
@@ -27,20 +28,20 @@ def _augmentation(name):
 def _datamodule(folder, **options):
     defaults = {
         "augmentation": _augmentation("geometric"),
-        "warp_matrix": classic_matrix,
+        "crop_convention": CropConvention.CLASSIC,
         "input_size": (64, 64),
         "batch_size": 2,
         "num_workers": 0,
     }
-    return PoseDataModule(lynx_pose.read(str(folder)), **(defaults | options))
+    return PoseDataModule(lynx_pose_raw.read(str(folder)), **(defaults | options))
 
 
-@pytest.mark.parametrize("warp_matrix", [classic_matrix, udp_matrix])
-def test_keypoints_follow_their_pixels(small_lynx, warp_matrix):
+@pytest.mark.parametrize("crop_convention", [CropConvention.CLASSIC, CropConvention.UDP])
+def test_keypoints_follow_their_pixels(small_lynx, crop_convention):
     """Each keypoint was drawn as a dot of its own colour: the crop shows that colour at the keypoint."""
-    annotations = lynx_pose.read(str(small_lynx))
+    annotations = lynx_pose_raw.read(str(small_lynx))
     dataset = CropDataset(
-        annotations.records, annotations.skeleton, (256, 256), warp_matrix, _augmentation("geometric"), seed=0
+        annotations.records, annotations.skeleton, (256, 256), crop_convention, _augmentation("geometric"), seed=0
     )
     flip = annotations.skeleton.flip_indices
     seen = mirrored = 0
@@ -74,8 +75,8 @@ def _far_apart(keypoints):
 def test_matrix_maps_image_to_crop(small_lynx):
     module = _datamodule(small_lynx)
     for batch in module.train_dataloader():
-        for row in range(len(batch.position)):
-            record = module.train_records[int(batch.position[row])]
+        for row in range(len(batch.record_index)):
+            record = module.train_records[int(batch.record_index[row])]
             mapped = record.keypoints @ batch.matrix[row, :, :2].numpy().T + batch.matrix[row, :, 2].numpy()
             expected = batch.keypoints[row].numpy()
             if np.linalg.det(batch.matrix[row, :, :2]) < 0:
@@ -91,12 +92,12 @@ def test_workers_and_processes_draw_what_one_would(small_lynx, name):
         sampler = TrainingSampler(6, 2, 0, rank, processes)
         sampler.set_epoch(4)
         loader = torch.utils.data.DataLoader(
-            loader.dataset, batch_size=2, sampler=sampler, num_workers=workers, collate_fn=as_is
+            loader.dataset, batch_size=2, sampler=sampler, num_workers=workers, collate_fn=collate
         )
         return {
             int(i): (image, points)
             for b in loader
-            for i, image, points in zip(b.position, b.image, b.keypoints, strict=True)
+            for i, image, points in zip(b.record_index, b.image, b.keypoints, strict=True)
         }
 
     alone = draw(0, 0, 1)
@@ -160,8 +161,10 @@ def test_processes_validate_the_batches_of_one(count, batch_size, processes):
 def test_validation_is_plain_and_in_order(small_lynx):
     module = _datamodule(small_lynx, split="shared")
     loader = module.val_dataloader()
-    assert torch.cat([batch.position for batch in loader]).tolist() == list(range(6))
-    plain = CropDataset(module.val_records, module.skeleton, (64, 64), classic_matrix, Augmentation("none"), seed=9)
+    assert torch.cat([batch.record_index for batch in loader]).tolist() == list(range(6))
+    plain = CropDataset(
+        module.val_records, module.skeleton, (64, 64), CropConvention.CLASSIC, Augmentation("none"), seed=9
+    )
     assert torch.equal(next(iter(loader)).image[0], plain[(7, 0)].image)
 
 
@@ -175,7 +178,7 @@ def test_split_is_kept(small_lynx):
         _datamodule(small_lynx, kept_split=kept)
 
 
-def test_a_bad_photograph_stops_or_is_left_out(small_lynx):
+def test_a_bad_image_stops_or_is_skipped(small_lynx):
     path = small_lynx / "Traps" / "002.jpg"
     path.write_bytes(path.read_bytes()[:200])
     (small_lynx / "Traps" / "003.jpg").write_bytes((small_lynx / "Traps" / "000.jpg").read_bytes())
@@ -184,14 +187,14 @@ def test_a_bad_photograph_stops_or_is_left_out(small_lynx):
         list(module.val_dataloader())
     skipping = _datamodule(small_lynx, split="shared", on_error="skip")
     assert len(skipping.val_records) == 5
-    assert skipping.left_out["photographs that cannot be used"] == 1
-    assert sum(len(batch.position) for batch in skipping.val_dataloader()) == 5
+    assert skipping.skipped["images that cannot be used"] == 1
+    assert sum(len(batch.record_index) for batch in skipping.val_dataloader()) == 5
 
 
 def test_a_keypoint_just_outside_the_crop_stays(small_lynx):
-    annotations = lynx_pose.read(str(small_lynx))
+    annotations = lynx_pose_raw.read(str(small_lynx))
     record = replace(annotations.records[0], box=np.array([40.0, 25.0, 8.0, 8.0]))
-    dataset = CropDataset([record], annotations.skeleton, (64, 64), classic_matrix, Augmentation("none"), 0)
+    dataset = CropDataset([record], annotations.skeleton, (64, 64), CropConvention.CLASSIC, Augmentation("none"), 0)
     sample = dataset[(0, 0)]
     assert sample.visible.all()
     assert ((sample.keypoints < 0) | (sample.keypoints > 63)).any()

@@ -1,4 +1,4 @@
-"""Annotation files and photographs as nobody should write them: each gives one message that names what is wrong."""
+"""Annotation files and images as nobody should write them: each gives one message that names what is wrong."""
 
 import copy
 import io
@@ -14,7 +14,7 @@ from PIL import Image
 from small_datasets import lynx_pose_content, write_lynx_pose
 
 from lynx_pose.data.image import read_checked
-from lynx_pose.data.readers import coco, lynx_pose
+from lynx_pose.data.readers import coco_keypoints, lynx_pose_raw
 from lynx_pose.errors import InputError
 
 
@@ -64,9 +64,9 @@ LYNX_POSE = {
     "box is NaN": (put("annotations", 1, "bbox", [math.nan, 1, 5, 5]), rf"{ANNOTATION}: bbox.0"),
     "box is infinite": (put("annotations", 1, "bbox", [1, 1, math.inf, 5]), rf"{ANNOTATION}: bbox.2"),
     "box of negative size": (put("annotations", 1, "bbox", [50, 50, -20, -20]), rf"{ANNOTATION}: the box .* is empty"),
-    "box far larger than the photograph": (
+    "box far larger than the image": (
         put("annotations", 1, "bbox", [-1e300, -1e300, 2e300, 2e300]),
-        rf"{ANNOTATION}: the box .* times the photograph",
+        rf"{ANNOTATION}: the box .* times the image",
     ),
     "keypoints are text": (put("annotations", 1, "keypoints", "nose"), rf"{ANNOTATION}: keypoints"),
     "keypoints are a list": (put("annotations", 1, "keypoints", [1, 2, 2]), rf"{ANNOTATION}: keypoints"),
@@ -98,7 +98,7 @@ def test_a_malformed_lynx_pose_file(tmp_path, case):
     file.write_text(json.dumps(content))
     before = file.read_bytes()
     with pytest.raises(InputError, match=message) as error:
-        lynx_pose.read(str(folder))
+        lynx_pose_raw.read(str(folder))
     assert str(file) in str(error.value)
     assert file.read_bytes() == before
 
@@ -124,7 +124,7 @@ def test_a_hostile_image_name(tmp_path, case):
     content["images"][0]["file_name"] = name
     (folder / "metadata_cleaned.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=message):
-        lynx_pose.read(str(folder))
+        lynx_pose_raw.read(str(folder))
 
 
 def test_a_loop_of_links_and_a_pipe_are_no_images(tmp_path):
@@ -133,7 +133,7 @@ def test_a_loop_of_links_and_a_pipe_are_no_images(tmp_path):
         (folder / "Traps" / "000.jpg").unlink()
         make(folder / "Traps" / "000.jpg")
         with pytest.raises(InputError, match=r"annotations\[0\]: image not found"):
-            lynx_pose.read(str(folder))
+            lynx_pose_raw.read(str(folder))
 
 
 def test_names_that_are_not_utf8_are_names(tmp_path):
@@ -143,7 +143,7 @@ def test_names_that_are_not_utf8_are_names(tmp_path):
     (folder / "Traps" / "000.jpg").rename(folder / f"{name}.jpg")
     content["images"][0]["id"] = content["annotations"][0]["image_id"] = name
     (folder / "metadata_cleaned.json").write_text(json.dumps(content))
-    record = lynx_pose.read(str(folder)).records[0]
+    record = lynx_pose_raw.read(str(folder)).records[0]
     assert read_checked(record.image_path, record.image_size, record.source).shape == (64, 96, 3)
 
 
@@ -162,7 +162,9 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", FILES)
-@pytest.mark.parametrize("read", [lambda p: lynx_pose.read(str(p.parent), p.name), lambda p: coco.read(str(p), ".")])
+@pytest.mark.parametrize(
+    "read", [lambda p: lynx_pose_raw.read(str(p.parent), p.name), lambda p: coco_keypoints.read(str(p), ".")]
+)
 def test_a_file_that_is_not_json(tmp_path, case, read):
     content, message = FILES[case]
     path = tmp_path / "file.json"
@@ -214,11 +216,11 @@ def test_a_malformed_coco_file(tmp_path, case):
         Image.new("RGB", (64, 48)).save(tmp_path / name)
     path = tmp_path / "poses.json"
     path.write_text(json.dumps(content))
-    assert len(coco.read(str(path), str(tmp_path)).records) == 2
+    assert len(coco_keypoints.read(str(path), str(tmp_path)).records) == 2
     change(content)
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=message) as error:
-        coco.read(str(path), str(tmp_path))
+        coco_keypoints.read(str(path), str(tmp_path))
     assert str(path) in str(error.value)
 
 
@@ -239,12 +241,12 @@ def _saved(kind, mode, **options):
     return file.getvalue()
 
 
-PHOTOGRAPHS = {
+IMAGES = {
     "zero bytes": (b"", (40, 30), "not an image, or damaged"),
     "text": (b"<html>404</html>", (40, 30), "not an image, or damaged"),
     "a header alone": (_saved("PNG", "RGB")[:33], (40, 30), "cannot be decoded"),
     "half of it": (_saved("JPEG", "RGB")[:400], (40, 30), "cannot be decoded"),
-    "a decompression bomb": (_png(50_000, 50_000), (50_000, 50_000), "claims more pixels than photographs have"),
+    "a decompression bomb": (_png(50_000, 50_000), (50_000, 50_000), "claims more pixels than images have"),
     "a bomb of another size than annotated": (_png(12_000, 12_000), (40, 30), "12000×12000 pixels but"),
     "no width": (_png(0, 30), (40, 30), "cannot be decoded"),
     "of another size": (_saved("PNG", "RGB"), (30, 40), "40×30 pixels but"),
@@ -252,9 +254,9 @@ PHOTOGRAPHS = {
 }
 
 
-@pytest.mark.parametrize("case", PHOTOGRAPHS)
-def test_a_photograph_that_cannot_be_used(tmp_path, case):
-    content, size, message = PHOTOGRAPHS[case]
+@pytest.mark.parametrize("case", IMAGES)
+def test_a_image_that_cannot_be_used(tmp_path, case):
+    content, size, message = IMAGES[case]
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message) as error:
@@ -281,7 +283,7 @@ LEVELS = {"black and white": 255, "palette": None}
 
 
 @pytest.mark.parametrize("kind", UNUSUAL)
-def test_an_unusual_photograph_is_rgb(tmp_path, kind):
+def test_an_unusual_image_is_rgb(tmp_path, kind):
     (tmp_path / "photo.jpg").write_bytes(UNUSUAL[kind])
     image = read_checked(tmp_path / "photo.jpg", (40, 30), "poses.json: images[3]")
     assert image.shape == (30, 40, 3)

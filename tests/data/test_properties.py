@@ -12,15 +12,14 @@ from small_datasets import lynx_pose_content, write_lynx_pose
 
 from lynx_pose.data.crop import (
     CropBox,
-    classic_matrix,
+    CropConvention,
     compose,
     crop_box,
     invert,
     mirror_matrix,
     transform_points,
-    udp_matrix,
 )
-from lynx_pose.data.readers import coco, lynx_pose
+from lynx_pose.data.readers import coco_keypoints, lynx_pose_raw
 from lynx_pose.errors import InputError
 
 sides = st.floats(0.5, 5000)
@@ -28,35 +27,35 @@ places = st.floats(-5000, 5000)
 boxes = st.tuples(places, places, sides, sides)
 sizes = st.tuples(st.integers(8, 512), st.integers(8, 512))
 turns = st.floats(-180, 180)
-conventions = st.sampled_from([classic_matrix, udp_matrix])
+conventions = st.sampled_from([CropConvention.CLASSIC, CropConvention.UDP])
 
 
 @given(boxes, sizes, turns, conventions)
-def test_a_crop_holds_its_box_and_the_way_back_is_the_way_back(box, size, rotation, matrix_of):
+def test_a_crop_holds_its_box_and_the_way_back_is_the_way_back(box, size, rotation, convention):
     width, height = size
     crop = crop_box(box, width / height)
     assert crop.size[0] / crop.size[1] == pytest.approx(width / height)
     x, y, w, h = box
     corners = np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]])
-    upright = transform_points(corners, matrix_of(crop, size))
+    upright = transform_points(corners, convention.matrix(crop, size))
     assert (upright >= -1e-6 * width).all()
     assert (upright <= np.array(size) * (1 + 1e-6)).all()
-    matrix = matrix_of(CropBox(crop.center, crop.size, rotation), size)
+    matrix = convention.matrix(CropBox(crop.center, crop.size, rotation), size)
     there = transform_points(corners, matrix)
     np.testing.assert_allclose(
         transform_points(there, invert(matrix)), corners, atol=1e-6 * (1 + np.abs(corners).max())
     )
     # Turning and scaling alike: the angle and the ratio of two lengths stay.
     after = there[1:3] - there[0]
-    if matrix_of is classic_matrix:
+    if convention is CropConvention.CLASSIC:
         assert np.linalg.norm(after[0]) * h == pytest.approx(np.linalg.norm(after[1]) * w, rel=1e-6)
         assert after[0] @ after[1] == pytest.approx(0, abs=1e-6 * np.linalg.norm(after[0]) * np.linalg.norm(after[1]))
 
 
 @given(boxes, sizes, turns, conventions, st.integers(2, 6000))
-def test_mirroring_twice_is_not_mirroring(box, size, rotation, matrix_of, image_width):
+def test_mirroring_twice_is_not_mirroring(box, size, rotation, convention, image_width):
     crop = crop_box(box, size[0] / size[1])
-    matrix = matrix_of(CropBox(crop.center, crop.size, rotation), size)
+    matrix = convention.matrix(CropBox(crop.center, crop.size, rotation), size)
     mirror = mirror_matrix(image_width)
     np.testing.assert_allclose(compose(compose(matrix, mirror), mirror), matrix, atol=1e-6 * np.abs(matrix).max())
     assert np.linalg.det(compose(matrix, mirror)[:, :2]) == pytest.approx(-np.linalg.det(matrix[:, :2]))
@@ -136,7 +135,7 @@ def test_the_lynx_pose_reader_is_sound(tmp_path, data):
     file = tmp_path / "metadata_cleaned.json"
     if not file.exists():
         write_lynx_pose(tmp_path, content)
-    _assert_sound_or_refused(lambda: lynx_pose.read(str(tmp_path)), file, _changed(content, data.draw))
+    _assert_sound_or_refused(lambda: lynx_pose_raw.read(str(tmp_path)), file, _changed(content, data.draw))
 
 
 @any_number_of_times
@@ -152,4 +151,4 @@ def test_the_coco_reader_is_sound(tmp_path, data):
         "annotations": [{"id": n, "image_id": n, "keypoints": [10, 10, 2, 20, 20, 2, 30, 30, 1]} | box for n in (1, 2)],
         "categories": [{"id": 1, "name": "lynx", "keypoints": ["a", "b", "c"], "skeleton": [[1, 2], [2, 3]]}],
     }
-    _assert_sound_or_refused(lambda: coco.read(str(file), str(tmp_path)), file, _changed(content, data.draw))
+    _assert_sound_or_refused(lambda: coco_keypoints.read(str(file), str(tmp_path)), file, _changed(content, data.draw))

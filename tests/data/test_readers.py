@@ -6,13 +6,13 @@ import pytest
 from pycocotools import mask as coco_mask
 from small_datasets import lynx_pose_content, write_lynx_pose
 
-from lynx_pose.data.readers import coco, czechlynx, lynx_pose
+from lynx_pose.data.readers import coco_keypoints, czechlynx, lynx_pose_raw
 from lynx_pose.data.skeleton import ANIMAL_POSE_20, LYNX_POSE_NAMES
 from lynx_pose.errors import InputError
 
 
 def test_lynx3_is_read_as_its_file_says(lynx3):
-    annotations = lynx_pose.read(str(lynx3))
+    annotations = lynx_pose_raw.read(str(lynx3))
     raw = json.loads((lynx3 / "metadata_cleaned.json").read_text())["annotations"]
     assert len(annotations.records) == 3
     for record, truth in zip(annotations.records, raw, strict=True):
@@ -24,17 +24,17 @@ def test_lynx3_is_read_as_its_file_says(lynx3):
         assert record.identity is None
 
 
-def test_annotations_without_a_pose_are_left_out_and_counted(tmp_path):
+def test_annotations_without_a_pose_are_skipped_and_counted(tmp_path):
     content = lynx_pose_content(6)
     content["annotations"][1]["tag"] = "NOT_FOR_POSE"
     content["annotations"][2]["keypoints"] = {}
     del content["annotations"][3]["keypoints"]
     content["annotations"][4]["keypoints"]["nose"] = [500.0, 20.0]
-    annotations = lynx_pose.read(str(write_lynx_pose(tmp_path, content)))
+    annotations = lynx_pose_raw.read(str(write_lynx_pose(tmp_path, content)))
     assert [record.id for record in annotations.records] == ["0", "4", "5"]
-    assert annotations.left_out["annotations tagged NOT_FOR_POSE"] == 1
-    assert annotations.left_out["annotations without a pose"] == 2
-    assert annotations.left_out["keypoints outside their photograph"] == 1
+    assert annotations.skipped["annotations tagged NOT_FOR_POSE"] == 1
+    assert annotations.skipped["annotations without a pose"] == 2
+    assert annotations.skipped["keypoints outside their image"] == 1
     assert not annotations.records[1].visible[LYNX_POSE_NAMES.index("nose")]
     assert annotations.records[1].visible.sum() == 19
 
@@ -95,7 +95,7 @@ def test_a_bad_record_is_named(tmp_path, case):
     change(content)
     (folder / "metadata_cleaned.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=message) as error:
-        lynx_pose.read(str(folder))
+        lynx_pose_raw.read(str(folder))
     assert str(folder / "metadata_cleaned.json") in str(error.value)
 
 
@@ -106,14 +106,14 @@ def test_a_path_that_leaves_the_folder_is_refused(tmp_path):
     content["images"][0]["id"] = content["annotations"][0]["image_id"] = "../secret"
     (folder / "metadata_cleaned.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="leaves the folder"):
-        lynx_pose.read(str(folder))
+        lynx_pose_raw.read(str(folder))
 
 
-def test_photographs_may_be_linked_from_another_disk(tmp_path):
+def test_images_may_be_linked_from_another_disk(tmp_path):
     folder = write_lynx_pose(tmp_path / "data", lynx_pose_content(2))
     (folder / "Traps").rename(tmp_path / "elsewhere")
     (folder / "Traps").symlink_to(tmp_path / "elsewhere")
-    assert len(lynx_pose.read(str(folder)).records) == 2
+    assert len(lynx_pose_raw.read(str(folder)).records) == 2
 
 
 def test_skip_drops_bad_records_and_keeps_the_others(tmp_path):
@@ -122,9 +122,9 @@ def test_skip_drops_bad_records_and_keeps_the_others(tmp_path):
     content["annotations"][1]["bbox"] = [0, 0, 0, 0]
     content["annotations"][3]["keypoints"]["wing"] = [1, 1]
     (folder / "metadata_cleaned.json").write_text(json.dumps(content))
-    annotations = lynx_pose.read(str(folder), on_error="skip")
+    annotations = lynx_pose_raw.read(str(folder), on_error="skip")
     assert [record.id for record in annotations.records] == ["0", "2", "4"]
-    assert annotations.left_out["bad records"] == 2
+    assert annotations.skipped["bad records"] == 2
 
 
 @pytest.mark.parametrize(
@@ -138,18 +138,18 @@ def test_skip_drops_bad_records_and_keeps_the_others(tmp_path):
 def test_a_file_that_is_no_annotation_file(tmp_path, text, message):
     (tmp_path / "metadata_cleaned.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=message):
-        lynx_pose.read(str(tmp_path))
+        lynx_pose_raw.read(str(tmp_path))
 
 
 def test_missing_folder_file_and_image(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
-        lynx_pose.read(str(tmp_path / "nowhere"))
+        lynx_pose_raw.read(str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="no such file"):
-        lynx_pose.read(str(tmp_path))
+        lynx_pose_raw.read(str(tmp_path))
     folder = write_lynx_pose(tmp_path, lynx_pose_content(2))
     (folder / "Traps" / "001.jpg").unlink()
     with pytest.raises(InputError, match=r"annotations\[1\]: image not found"):
-        lynx_pose.read(str(folder))
+        lynx_pose_raw.read(str(folder))
 
 
 def test_nothing_left_says_why(tmp_path):
@@ -157,7 +157,7 @@ def test_nothing_left_says_why(tmp_path):
     for annotation in content["annotations"]:
         annotation["tag"] = "NOT_FOR_POSE"
     with pytest.raises(InputError, match=r"no annotation with a pose is left .2 annotations tagged NOT_FOR_POSE"):
-        lynx_pose.read(str(write_lynx_pose(tmp_path, content)))
+        lynx_pose_raw.read(str(write_lynx_pose(tmp_path, content)))
 
 
 @pytest.mark.parametrize(
@@ -172,19 +172,19 @@ def test_nothing_left_says_why(tmp_path):
 )
 def test_public_datasets_bring_their_skeletons(samples, name, keypoints, limbs, pairs):
     folder = samples / name
-    annotations = coco.read(str(folder / f"test_{name}.json"), str(folder))
+    annotations = coco_keypoints.read(str(folder / f"test_{name}.json"), str(folder))
     assert len(annotations.records) in (2, 3)
     assert len(annotations.skeleton) == keypoints
     assert len(annotations.skeleton.limbs) == limbs
     assert len(annotations.skeleton.pairs) == pairs
     assert all(record.visible.any() for record in annotations.records)
     expected = ANIMAL_POSE_20.sigmas if name == "animalpose" else (0.05,) * keypoints
-    assert annotations.skeleton.sigmas == expected
+    assert annotations.skeleton.with_sigmas(None, default=0.05).sigmas == expected
 
 
 def test_coco_sides_become_a_split(openfield):
     folder = openfield / "annotations"
-    annotations = coco.read(str(folder / "train.json"), str(openfield / "images"), str(folder / "val.json"))
+    annotations = coco_keypoints.read(str(folder / "train.json"), str(openfield / "images"), str(folder / "val.json"))
     sides = [record.subsets["file"] for record in annotations.records]
     assert (sides.count("train"), sides.count("val")) == (87, 29)
     assert annotations.skeleton.names == ("snout", "leftear", "rightear", "tailbase")
@@ -196,7 +196,7 @@ def _coco(openfield, tmp_path, change):
     change(content)
     path = tmp_path / "changed.json"
     path.write_text(json.dumps(content))
-    return lambda **options: coco.read(str(path), str(openfield / "images"), **options)
+    return lambda **options: coco_keypoints.read(str(path), str(openfield / "images"), **options)
 
 
 BAD_COCO = {
@@ -227,17 +227,17 @@ def test_a_bad_coco_record_is_named(openfield, tmp_path, case):
 
 def test_coco_options_are_checked_against_the_skeleton(openfield, tmp_path):
     read = _coco(openfield, tmp_path, lambda content: None)
-    assert read(sigmas=[0.1, 0.2, 0.3, 0.4]).skeleton.sigmas == (0.1, 0.2, 0.3, 0.4)
     assert read(pairs=[["snout", "tailbase"]]).skeleton.pairs == ((0, 3),)
+    assert read().skeleton.with_sigmas([0.1, 0.2, 0.3, 0.4], default=0.05).sigmas == (0.1, 0.2, 0.3, 0.4)
     with pytest.raises(InputError, match="4 keypoints but 2 OKS sigmas"):
-        read(sigmas=[0.1, 0.2])
+        read().skeleton.with_sigmas([0.1, 0.2], default=0.05)
     with pytest.raises(InputError, match="'beak' is unknown"):
         read(upper=["beak"])
 
 
 @pytest.fixture
 def czech_rows(lynx3):
-    """CzechLynx rows made from the three real photographs and their outlines."""
+    """CzechLynx rows made from the three real images and their outlines."""
     content = json.loads((lynx3 / "metadata_cleaned.json").read_text())
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     rows = []
@@ -261,7 +261,7 @@ def czech_rows(lynx3):
 def test_czechlynx_reads_pose_mask_and_its_own_splits(tmp_path, lynx3, czech_rows):
     folder = _copy_tree(tmp_path, lynx3, czech_rows)
     annotations = czechlynx.read(str(folder))
-    by_hand = lynx_pose.read(str(lynx3)).records
+    by_hand = lynx_pose_raw.read(str(lynx3)).records
     for record, other in zip(annotations.records, by_hand, strict=True):
         np.testing.assert_array_equal(record.keypoints, other.keypoints)
         np.testing.assert_allclose(record.box, other.box, atol=2.5)
@@ -302,15 +302,15 @@ def test_czechlynx_names_the_bad_line(tmp_path, lynx3, czech_rows, column, value
         czechlynx.read(str(folder))
     czech = czechlynx.read(str(folder), on_error="skip")
     assert len(czech.records) == 2
-    assert czech.left_out["bad records"] == 1
+    assert czech.skipped["bad records"] == 1
 
 
-def test_czechlynx_counts_photographs_without_a_pose(tmp_path, lynx3, czech_rows):
+def test_czechlynx_counts_images_without_a_pose(tmp_path, lynx3, czech_rows):
     czech_rows[0]["pose"] = ""
     czech_rows[2]["pose"] = "{}"
     annotations = czechlynx.read(str(_copy_tree(tmp_path, lynx3, czech_rows)))
     assert len(annotations.records) == 1
-    assert annotations.left_out["photographs without a pose"] == 2
+    assert annotations.skipped["images without a pose"] == 2
 
 
 def test_czechlynx_needs_its_columns(tmp_path, lynx3, czech_rows):

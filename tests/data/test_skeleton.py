@@ -49,9 +49,9 @@ def test_dictionary_and_back():
 
 def test_wrong_sigmas_are_refused():
     with pytest.raises(InputError, match="20 keypoints but 2 OKS sigmas"):
-        ANIMAL_POSE_20.with_sigmas([0.1, 0.2])
+        ANIMAL_POSE_20.with_sigmas([0.1, 0.2], default=0.05)
     with pytest.raises(InputError, match="positive"):
-        ANIMAL_POSE_20.with_sigmas(0.0)
+        ANIMAL_POSE_20.with_sigmas(0.0, default=0.05)
 
 
 def test_loss_weights_are_named():

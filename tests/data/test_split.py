@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lynx_pose.data.records import PoseRecord
+from lynx_pose.data.annotations import PoseRecord
 from lynx_pose.data.split import split_records
 from lynx_pose.errors import InputError
 
@@ -35,7 +35,7 @@ def test_random_split_has_the_thesis_proportions_and_repeats():
     assert _ids(split_records(records, "random", 0.75, seed=1)[1]) != _ids(val)
 
 
-def test_one_photograph_never_serves_both_sides():
+def test_one_image_never_serves_both_sides():
     records = [_record(number, image=number // 2) for number in range(200)]
     train, val = split_records(records, "random", 0.5, seed=3)
     assert not {record.image_id for record in train} & {record.image_id for record in val}

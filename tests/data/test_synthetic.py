@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
-from lynx_pose.data.synthetic import dataset
-from lynx_pose.data.synthetic.animal import FAR, camera_view, draw_animal
+from lynx_pose.data.synthetic import synthetic_dataset
+from lynx_pose.data.synthetic.animal import FAR, draw_animal, place_camera
 from lynx_pose.data.synthetic.body import BONES, REST, sample_pose
-from lynx_pose.data.synthetic.coat import make_coat
-from lynx_pose.data.synthetic.photograph import take_photograph
+from lynx_pose.data.synthetic.coat_pattern import make_coat
+from lynx_pose.data.synthetic.synthetic_image import render_image
 from lynx_pose.errors import InputError
 
 
-def test_the_same_numbers_give_the_same_photograph():
-    one, two, other = take_photograph(0, 5), take_photograph(0, 5), take_photograph(0, 6)
+def test_the_same_numbers_give_the_same_image():
+    one, two, other = render_image(0, 5), render_image(0, 5), render_image(0, 6)
     np.testing.assert_array_equal(one.image, two.image)
     np.testing.assert_array_equal(one.animals[0].keypoints, two.animals[0].keypoints)
     assert one.image.shape != other.image.shape or (one.image != other.image).any()
@@ -38,7 +38,7 @@ def test_left_is_left_at_rest():
 
 @pytest.mark.parametrize(("heading", "near"), [(0, "R_"), (180, "L_")])
 def test_a_cat_that_walks_to_the_right_shows_its_right_side(heading, near):
-    view = camera_view(heading, 5, 300, np.array([200.0, 300.0]))
+    view = place_camera(heading, 5, 300, np.array([200.0, 300.0]))
     depth = view.project(REST.keypoints)[:, 2]
     for left, right in ANIMAL_POSE_20.pairs:
         nearer = left if depth[left] < depth[right] else right
@@ -49,7 +49,7 @@ def test_keypoints_lie_on_the_drawn_body():
     for seed in range(8):
         rng = np.random.default_rng(seed)
         body = sample_pose(rng)
-        view = camera_view(rng.uniform(0, 360), 10, 260, np.array([220.0, 330.0]))
+        view = place_camera(rng.uniform(0, 360), 10, 260, np.array([220.0, 330.0]))
         layer = draw_animal(body, make_coat(seed, 0), view, (480, 400), np.array([0, -1.0, -0.5]), rng)
         points = view.project(body.keypoints)
         for x, y, _ in points:
@@ -69,14 +69,14 @@ def test_coats_tell_individuals_apart():
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     root = tmp_path_factory.mktemp("synthetic")
-    return dataset.read(str(root), 24), dataset.ensure_drawn(root, 24, 0)
+    return synthetic_dataset.read(str(root), 24), synthetic_dataset.ensure_drawn(root, 24, 0)
 
 
 def test_the_dataset_is_in_the_raw_format(drawn):
     annotations, folder = drawn
     content = json.loads((folder / "metadata_cleaned.json").read_text())
     assert len(content["images"]) == 24
-    assert len(annotations.records) + annotations.left_out["annotations tagged NOT_FOR_POSE"] == len(
+    assert len(annotations.records) + annotations.skipped["annotations tagged NOT_FOR_POSE"] == len(
         content["annotations"]
     )
     for record in annotations.records:
@@ -88,15 +88,15 @@ def test_the_dataset_is_in_the_raw_format(drawn):
 def test_it_is_drawn_once(drawn):
     _, folder = drawn
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert dataset.ensure_drawn(folder.parent, 24, 0) == folder
+    assert synthetic_dataset.ensure_drawn(folder.parent, 24, 0) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
 def test_a_draft_that_was_left_behind_is_no_dataset(tmp_path):
-    draft = tmp_path / f".synthetic-v{dataset.VERSION}-seed0-2.draft"
+    draft = tmp_path / f".synthetic-v{synthetic_dataset.VERSION}-seed0-2.draft"
     draft.mkdir()
     (draft / "rest").write_text("of a killed process")
-    folder = dataset.ensure_drawn(tmp_path, 2, 0)
+    folder = synthetic_dataset.ensure_drawn(tmp_path, 2, 0)
     assert len(list(folder.rglob("*.jpg"))) == 2
     assert not draft.exists()
 
@@ -104,6 +104,6 @@ def test_a_draft_that_was_left_behind_is_no_dataset(tmp_path):
 def test_where_nothing_can_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        dataset.ensure_drawn(tmp_path / "file", 2, 0)
+        synthetic_dataset.ensure_drawn(tmp_path / "file", 2, 0)
     with pytest.raises(InputError, match="at least 2"):
-        dataset.ensure_drawn(tmp_path, 1, 0)
+        synthetic_dataset.ensure_drawn(tmp_path, 1, 0)

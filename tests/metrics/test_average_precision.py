@@ -9,12 +9,12 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from lynx_pose.data.records import PoseRecord
+from lynx_pose.data.annotations import PoseRecord
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
-from lynx_pose.metrics.average_precision import NAMES, coco_keypoint_figures
-from lynx_pose.metrics.coco_results import pose_score
+from lynx_pose.formats.coco import ground_truth, pose_score
+from lynx_pose.metrics.average_precision import NAMES, coco_keypoint_metrics
 from lynx_pose.metrics.object_scale import annotated_area
-from lynx_pose.metrics.pose_evaluation import PoseEvaluation, ground_truth
+from lynx_pose.metrics.validation_metric import ValidationMetric
 
 SIGMAS = ANIMAL_POSE_20.sigmas
 
@@ -24,7 +24,7 @@ def test_equals_the_reference(reference):
     truth, results, expected = (
         json.loads((folder / f"small_{name}.json").read_text()) for name in ("gt", "dt", "stats")
     )
-    figures = coco_keypoint_figures(truth, results, SIGMAS)
+    figures = coco_keypoint_metrics(truth, results, SIGMAS)
     for name, value in zip(NAMES, expected, strict=True):
         if value < 0:
             assert np.isnan(figures[name])
@@ -39,7 +39,7 @@ def _records(count, rng):
         records.append(
             PoseRecord(
                 id=str(number),
-                image_id=f"photographs/{number // 2}",
+                image_id=f"images/{number // 2}",
                 image_path=Path("x.jpg"),
                 image_size=(800, 800),
                 box=box,
@@ -86,7 +86,7 @@ def _by_pycocotools(records, keypoints, scores):
 
 def test_the_metric_equals_pycocotools(records):
     keypoints, scores = _predictions(records, np.random.default_rng(1), 8)
-    metric = PoseEvaluation(records, SIGMAS)
+    metric = ValidationMetric(records, ANIMAL_POSE_20)
     for part in torch.arange(41).split(7):
         metric.update(part, keypoints[part], scores[part])
     figures = metric.compute()
@@ -98,7 +98,7 @@ def test_the_metric_equals_pycocotools(records):
 
 def test_distances_are_those_of_visible_keypoints(records):
     keypoints, scores = _predictions(records, np.random.default_rng(1), 8)
-    metric = PoseEvaluation(records, SIGMAS)
+    metric = ValidationMetric(records, ANIMAL_POSE_20)
     metric.update(torch.arange(41), keypoints, scores)
     figures = metric.compute()
     distances = [
@@ -115,9 +115,9 @@ def test_distances_are_those_of_visible_keypoints(records):
 def test_figures_do_not_depend_on_the_number_of_processes(records, processes):
     """Shares that overlap, as padded samplers make them, merged as torchmetrics merges them."""
     keypoints, scores = _predictions(records, np.random.default_rng(1), 8)
-    alone = PoseEvaluation(records, SIGMAS)
+    alone = ValidationMetric(records, ANIMAL_POSE_20)
     alone.update(torch.arange(41), keypoints, scores)
-    merged = PoseEvaluation(records, SIGMAS)
+    merged = ValidationMetric(records, ANIMAL_POSE_20)
     for rank in range(processes):
         share = torch.cat([torch.arange(41)[rank::processes], torch.tensor([0, 1])])
         merged.update(share, keypoints[share], scores[share])
@@ -127,11 +127,11 @@ def test_figures_do_not_depend_on_the_number_of_processes(records, processes):
 
 def test_results_carry_the_datasets_own_ids(records):
     keypoints, scores = _predictions(records, np.random.default_rng(1), 8)
-    metric = PoseEvaluation(records, SIGMAS)
+    metric = ValidationMetric(records, ANIMAL_POSE_20)
     metric.update(torch.arange(41), keypoints, scores)
     metric.compute()
     last = metric.results()[-1]
-    assert (last["image_id"], last["instance"]) == ("photographs/20", "40")
+    assert (last["image_id"], last["instance"]) == ("images/20", "40")
     np.testing.assert_allclose(np.reshape(last["keypoints"], (20, 3))[:, :2], keypoints[40])
 
 
@@ -139,13 +139,13 @@ def test_what_cannot_be_computed_says_why(records):
     truth = ground_truth(records, list(range(41)), annotated_area(records))
     result = {"image_id": 0, "category_id": 1, "keypoints": [float("nan")] * 60, "score": 1.0}
     with pytest.raises(ValueError, match="not a single prediction"):
-        coco_keypoint_figures(truth, [], SIGMAS)
+        coco_keypoint_metrics(truth, [], SIGMAS)
     with pytest.raises(ValueError, match="not finite"):
-        coco_keypoint_figures(truth, [result], SIGMAS)
+        coco_keypoint_metrics(truth, [result], SIGMAS)
     for annotation in truth["annotations"]:
         annotation["num_keypoints"] = 0
     with pytest.raises(ValueError, match="no animal of the ground truth"):
-        coco_keypoint_figures(truth, [result], SIGMAS)
+        coco_keypoint_metrics(truth, [result], SIGMAS)
 
 
 def test_a_poses_score_leaves_out_doubtful_keypoints():

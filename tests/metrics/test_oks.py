@@ -66,14 +66,14 @@ def test_equation_14_underflows_and_its_logarithm_does_not():
 
 
 def test_equations_14_and_15_are_one():
-    """A correction factor as large as the reference photograph turns one into the other."""
+    """A correction factor as large as the reference image turns one into the other."""
     reference = float(np.median(IMAGES))
     by_share = oks(DISTANCES, VISIBLE, share_scale(AREAS, IMAGES, reference), SIGMAS)
     by_reference = oks(DISTANCES, VISIBLE, reference_scale(AREAS, IMAGES, reference), SIGMAS)
     np.testing.assert_allclose(by_share, by_reference, rtol=1e-12)
 
 
-def test_photographs_of_one_size_make_equation_15_equation_13():
+def test_images_of_one_size_make_equation_15_equation_13():
     images = np.full(30, 2048.0 * 1536)
     values = oks(DISTANCES, VISIBLE, reference_scale(AREAS, images, 2048.0 * 1536), SIGMAS)
     np.testing.assert_allclose(values, oks(DISTANCES, VISIBLE, AREAS, SIGMAS), rtol=1e-12)

@@ -1,21 +1,23 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from lynx_pose.data.crop import CropBox, classic_matrix, udp_matrix
+from lynx_pose.data.crop import CropBox, transform_points
 from lynx_pose.errors import InputError
 from lynx_pose.models.codecs.decoding import (
     Argmax,
+    Dark,
     QuarterShift,
     SecondHighest,
     SoftArgmax,
-    Taylor,
-    UdpTaylor,
+    UdpDark,
     maximum,
     smooth_logs,
 )
-from lynx_pose.models.codecs.heatmap import ClassicHeatmap, UdpHeatmap, UnbiasedHeatmap
+from lynx_pose.models.codecs.heatmap_codec import ClassicHeatmap, UdpHeatmap, UnbiasedHeatmap
 
 CODECS = {
     "msra": ClassicHeatmap((256, 256)),
@@ -106,8 +108,8 @@ def _blob(x, y, size=(24, 20), sigma=2.0):
         (Argmax(), (9.0, 12.0), 0.0),
         (QuarterShift(), (9.25, 11.75), 0.0),
         (SecondHighest(), (9.25, 12.0), 1e-6),
-        (Taylor(), (9.3, 11.8), 0.02),
-        (UdpTaylor(), (9.3, 11.8), 0.02),
+        (Dark(), (9.3, 11.8), 0.02),
+        (UdpDark(), (9.3, 11.8), 0.02),
         (SoftArgmax(), (9.3, 11.8), 0.05),
     ],
 )
@@ -118,7 +120,7 @@ def test_each_decoding_on_a_blob_between_cells(decoding, expected, within):
 
 
 @pytest.mark.parametrize(
-    "decoding", [Argmax(), QuarterShift(), SecondHighest(), Taylor(), UdpTaylor(), SoftArgmax()], ids=str
+    "decoding", [Argmax(), QuarterShift(), SecondHighest(), Dark(), UdpDark(), SoftArgmax()], ids=str
 )
 def test_every_decoding_is_defined_everywhere(decoding):
     corners = torch.zeros(4, 1, 20, 24)
@@ -141,8 +143,10 @@ def test_rectangular_crops():
 
 def test_each_codec_has_its_own_warp():
     box = CropBox(np.array([50.0, 40.0]), np.array([128.0, 128.0]), 10.0)
-    np.testing.assert_array_equal(CODECS["msra"].warp_matrix(box, (64, 64)), classic_matrix(box, (64, 64)))
-    np.testing.assert_array_equal(CODECS["udp"].warp_matrix(box, (64, 64)), udp_matrix(box, (64, 64)))
+    # Half the crop's pixels from the centre to the outer pixel's edge, or centre.
+    for name, last in (("msra", 64.0), ("udp", 63.0)):
+        matrix = CODECS[name].crop_convention.matrix(replace(box, rotation=0.0), (64, 64))
+        np.testing.assert_allclose(transform_points(box.center + box.size / 2, matrix), [last, last])
 
 
 def test_crops_that_the_stride_does_not_divide_are_refused():

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from lynx_pose.models.codecs.decoding import Argmax, Expectation, QuarterShift, Taylor
-from lynx_pose.models.codecs.heatmap import ClassicHeatmap
+from lynx_pose.models.codecs.decoding import Argmax, Dark, Expectation, QuarterShift
+from lynx_pose.models.codecs.heatmap_codec import ClassicHeatmap
 from lynx_pose.models.heads.integral import IntegralHead
 from lynx_pose.models.losses import CoordinateLoss, KeypointBCE
 
@@ -82,7 +82,7 @@ def test_points_outside_the_crop_pull_at_nothing():
 def test_any_decoding_reads_its_heatmaps():
     keypoints = torch.tensor([[[24.0, 28.0], [32.0, 36.0], [40.0, 20.0]]])
     logits = ClassicHeatmap((64, 64)).encode(keypoints, torch.ones(1, 3))[0] * 20 - 30
-    for decoding in (Argmax(), QuarterShift(), Taylor(), Expectation()):
+    for decoding in (Argmax(), QuarterShift(), Dark(), Expectation()):
         found, scores = _head(decoding).decode(logits)
         assert (found - keypoints).abs().max() < 1.5
         assert (scores > 0.9).all()

@@ -4,8 +4,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.command import CONF
-from lynx_pose.models.build import build_net
+from lynx_pose.config import CONF
+from lynx_pose.models.pose_net import build_net
 
 HEADS = {
     "heatmap": ["head=heatmap", "head.deconv_channels=32"],

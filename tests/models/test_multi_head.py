@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lynx_pose.errors import InputError
-from lynx_pose.models.codecs.coordinates import RelativeCoordinates
-from lynx_pose.models.codecs.heatmap import ClassicHeatmap, UdpHeatmap
+from lynx_pose.models.codecs.coordinate_codec import RelativeCoordinates
+from lynx_pose.models.codecs.heatmap_codec import ClassicHeatmap, UdpHeatmap
 from lynx_pose.models.heads.heatmap import HeatmapHead
 from lynx_pose.models.heads.multi import ByConfidence, LearnedShares, MeanOfBoth, MultiHead
 from lynx_pose.models.heads.regression import RegressionHead
@@ -80,5 +80,5 @@ def test_the_combinations_loss_does_not_reach_the_network():
 
 
 def test_codecs_of_different_crops_are_refused():
-    with pytest.raises(InputError, match="different maps of the crop"):
+    with pytest.raises(InputError, match="different conventions of the crop"):
         _head(MeanOfBoth, UdpHeatmap((64, 64)))

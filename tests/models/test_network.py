@@ -5,12 +5,12 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.command import CONF
+from lynx_pose.config import CONF
 from lynx_pose.errors import InputError
-from lynx_pose.models.backbone import timm_backbone
-from lynx_pose.models.build import build_net
+from lynx_pose.models.backbones import timm_backbone
 from lynx_pose.models.losses import KeypointMSE, KeypointSSE
-from lynx_pose.models.schedule import WarmupMultiStep
+from lynx_pose.models.pose_net import build_net
+from lynx_pose.training.schedule import WarmupMultiStep
 
 
 def _net(*overrides, keypoints=20):
@@ -105,7 +105,7 @@ def test_the_sum_over_cells_is_the_mean_times_their_number():
 LOSSES = {
     "heatmap": "lynx_pose.models.losses.KeypointMSE",
     "simcc": "lynx_pose.models.heads.simcc.BinKL",
-    "rle": "{_target_: lynx_pose.models.heads.rle.RLELoss, flow: {_target_: lynx_pose.models.flow.RealNVP}}",
+    "rle": "{_target_: lynx_pose.models.heads.rle.RLELoss, flow: {_target_: lynx_pose.models.heads.rle.RealNVP}}",
     "regression": "{_target_: lynx_pose.models.losses.CoordinateLoss, elementwise: {_target_: torch.nn.L1Loss,"
     " reduction: none}}",
 }

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lynx_pose.errors import InputError
-from lynx_pose.models.codecs.coordinates import RelativeCoordinates
+from lynx_pose.models.codecs.coordinate_codec import RelativeCoordinates
 from lynx_pose.models.heads.regression import RegressionHead
 from lynx_pose.models.losses import CoordinateLoss
 

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from lynx_pose.models.codecs.coordinates import RelativeCoordinates
-from lynx_pose.models.flow import RealNVP
-from lynx_pose.models.heads.rle import RLEHead, RLELoss
+from lynx_pose.models.codecs.coordinate_codec import RelativeCoordinates
+from lynx_pose.models.heads.rle import RealNVP, RLEHead, RLELoss
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from lynx_pose.models.codecs.simcc import SimCC
+from lynx_pose.models.codecs.simcc_codec import SimCC
 from lynx_pose.models.heads.simcc import BinKL, SimCCHead
 
 CODEC = SimCC((256, 256))

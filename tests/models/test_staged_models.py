@@ -5,12 +5,12 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.command import CONF
+from lynx_pose.config import CONF
 from lynx_pose.errors import InputError
-from lynx_pose.models.build import build_net
-from lynx_pose.models.cascade import cut_windows
-from lynx_pose.models.error_feedback import draw_poses
 from lynx_pose.models.heads.refinement import bounded
+from lynx_pose.models.nets.deeppose import cut_windows
+from lynx_pose.models.nets.ief import draw_poses
+from lynx_pose.models.pose_net import build_net
 
 SMALL = {
     "hourglass": ["head.stacks=3", "head.depth=3"],

@@ -1,4 +1,4 @@
-"""`lynx_pose.load`: a network on photographs in memory and on disk."""
+"""`lynx_pose.load`: a network on images in memory and on disk."""
 
 import json
 import subprocess
@@ -11,10 +11,9 @@ from PIL import Image
 
 import lynx_pose
 from lynx_pose.data.image import read_image
-from lynx_pose.data.readers.lynx_pose import read
+from lynx_pose.data.readers.lynx_pose_raw import read
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
-from lynx_pose.prediction.torch_network import FOLDED_AT
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def estimator(trained):
 
 
 def test_it_finds_what_the_run_found(trained, estimator):
-    """In the annotated boxes of the validation photographs, the poses that the run wrote down."""
+    """In the annotated boxes of the validation images, the poses that the run wrote down."""
     written = {result["instance"]: result for result in json.loads((trained / "predictions.json").read_text())}
     records = [record for record in read(str(trained.parent / "data")).records if record.id in written]
     assert len(records) == 3
@@ -46,7 +45,7 @@ def test_files_pillow_images_and_arrays_are_the_same(trained, estimator):
     np.testing.assert_array_equal(whole.keypoints[0], results[0].keypoints[1])
 
 
-def test_a_turned_photograph_is_seen_upright(tmp_path, estimator):
+def test_a_turned_image_is_seen_upright(tmp_path, estimator):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8))
     exif = picture.getexif()
     exif[0x0112] = 6
@@ -66,12 +65,13 @@ def test_batches_do_not_change_poses(trained, estimator):
 
 
 def test_folding_normalisation_changes_nothing(trained):
-    """After some batches it is folded into convolutions."""
+    """It goes into the convolutions before it."""
     network = lynx_pose.load(trained, precision="float32").network
     crops = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     before = network(crops)
     layers = len([layer for layer in network.net.backbone.modules() if isinstance(layer, torch.nn.BatchNorm2d)])
-    after = [network(crops) for _ in range(FOLDED_AT)][-1]
+    network.fold_batchnorm()
+    after = network(crops)
     left = len([layer for layer in network.net.backbone.modules() if isinstance(layer, torch.nn.BatchNorm2d)])
     assert left < layers
     np.testing.assert_allclose(after[1], before[1], atol=1e-5)
@@ -81,7 +81,7 @@ def test_folding_normalisation_changes_nothing(trained):
 @pytest.mark.parametrize(
     ("box", "message"),
     [
-        ([200, 0, 10, 10], r"lies outside the photograph of 96×64"),
+        ([200, 0, 10, 10], r"lies outside the image of 96×64"),
         ([0, 0, 0, 10], "is empty"),
         ([0, 0, float("nan"), 10], "is empty"),
         ([0, 0, -5, 10], "is empty"),
@@ -126,6 +126,8 @@ def test_what_is_no_trained_network(trained, tmp_path):
 
 
 def test_importing_the_package_imports_no_torch():
-    code = "import sys, lynx_pose.prediction.job, lynx_pose.prediction.onnx_network; print('torch' in sys.modules)"
+    code = (
+        "import sys, lynx_pose.prediction.predictor, lynx_pose.prediction.onnx_network; print('torch' in sys.modules)"
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"

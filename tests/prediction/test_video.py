@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from lynx_pose.errors import InputError
-from lynx_pose.prediction.record import Animal, Found
-from lynx_pose.prediction.video import smoothed
+from lynx_pose.prediction.pose_log import AnimalPose, ImagePoses
+from lynx_pose.prediction.video import smooth_poses
 
 
 def _found(tracks):
     """A video of one animal with tracks [T, K, 3]; NaN where it is not there."""
-    frames = [[] if np.isnan(points).any() else [Animal([0, 0, 9, 9], points.tolist(), 0.5, 1.0)] for points in tracks]
-    return Found("v.mp4", 10, 10, frames, 25.0)
+    frames = [
+        [] if np.isnan(points).any() else [AnimalPose([0, 0, 9, 9], points.tolist(), 0.5, 1.0)] for points in tracks
+    ]
+    return ImagePoses("v.mp4", 10, 10, frames, 25.0)
 
 
 def _places(found):
@@ -21,7 +23,7 @@ def _places(found):
 def test_smoothing_is_the_weighted_mean_of_neighbours():
     rng = np.random.default_rng(0)
     tracks = rng.uniform(0.1, 1, (60, 3, 3))
-    result = _places(smoothed(_found(tracks), 1.5))
+    result = _places(smooth_poses(_found(tracks), 1.5))
     frame = 30
     weight = np.exp(-((np.arange(60) - frame) ** 2) / (2 * 1.5**2))[:, None] * tracks[..., 2]
     expected = (weight[..., None] * tracks[..., :2]).sum(axis=0) / weight.sum(axis=0)[:, None]
@@ -32,18 +34,18 @@ def test_smoothing_is_the_weighted_mean_of_neighbours():
 def test_an_unsure_frame_follows_its_neighbours():
     tracks = np.ones((21, 1, 3)) * [5.0, 7.0, 0.9]
     tracks[10] = [500.0, 0.0, 0.0]
-    np.testing.assert_allclose(_places(smoothed(_found(tracks), 2.0))[10, 0, :2], [5, 7], atol=0.5)
+    np.testing.assert_allclose(_places(smooth_poses(_found(tracks), 2.0))[10, 0, :2], [5, 7], atol=0.5)
 
 
 def test_frames_without_the_animal_stay_without():
     tracks = np.ones((9, 1, 3))
     tracks[3:5] = np.nan
-    result = smoothed(_found(tracks), 1.0)
+    result = smooth_poses(_found(tracks), 1.0)
     assert [len(animals) for animals in result.frames] == [1, 1, 1, 0, 0, 1, 1, 1, 1]
     np.testing.assert_allclose(_places(result)[..., :2], 1.0)
 
 
 def test_several_animals_are_refused():
-    animal = Animal([0, 0, 9, 9], [[1.0, 2.0, 0.5]], 0.5, 1.0)
+    animal = AnimalPose([0, 0, 9, 9], [[1.0, 2.0, 0.5]], 0.5, 1.0)
     with pytest.raises(InputError, match=r"v\.mp4: smooth= needs videos of one animal"):
-        smoothed(Found("v.mp4", 10, 10, [[animal, animal]], 25.0), 1.0)
+        smooth_poses(ImagePoses("v.mp4", 10, 10, [[animal, animal]], 25.0), 1.0)

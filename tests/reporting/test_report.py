@@ -13,15 +13,13 @@ from small_datasets import lynx_pose_content, write_lynx_pose
 from written_runs import write_predictions, write_run
 
 from lynx_pose.errors import InputError
-from lynx_pose.metrics.pose_evaluation import coco_figures
-from lynx_pose.report import main
-from lynx_pose.reporting.page import write_report
-from lynx_pose.reporting.pictures import SIDE, chosen_rows, learning_row, worst_rows
+from lynx_pose.reporting.galleries import SIDE, chosen_rows, learning_row, worst_rows
 from lynx_pose.reporting.published import published_predictions, published_tables
-from lynx_pose.reporting.runs import find_runs
+from lynx_pose.reporting.report_page import report, write_report
+from lynx_pose.reporting.run_results import find_runs
 from lynx_pose.reporting.tables import ap_table, predictions_table, published_ap_table, stages, to_markdown
-from lynx_pose.reporting.validation import read_validation
-from lynx_pose.sweeps.record import newest_sweep
+from lynx_pose.reporting.validation_poses import read_validation
+from lynx_pose.sweeps.sweep_folder import newest_sweep
 
 FIGURES = {
     ("hrnet", "blur"): (0.81, 3),
@@ -140,10 +138,10 @@ def test_validation_gives_the_runs_own_poses(staged):
     run = staged[0]
     shift = validation[run].keypoints - validation[run].truth
     np.testing.assert_allclose(shift[:, :, 0][validation[run].visible].min(), 3)
-    assert coco_figures(validation[run], validation.annotations.skeleton.sigmas)["AP"] > 0
+    assert validation[run].coco_metrics(validation.annotations.skeleton.sigmas)["AP"] > 0
 
 
-def test_poses_of_another_skeleton_are_left_out_and_named(staged, caplog):
+def test_poses_of_another_skeleton_are_skipped_and_named(staged, caplog):
     path = staged[0].folder.predictions
     poses = json.loads(path.read_text())
     path.write_text(json.dumps([pose | {"keypoints": pose["keypoints"][:51]} for pose in poses]))
@@ -171,15 +169,15 @@ def test_different_datasets_are_refused(sweep, tmp_path):
 
 
 def test_no_run_no_report(tmp_path, capsys):
-    with pytest.raises(SystemExit) as error:
-        main([str(tmp_path)])
+    with pytest.raises(InputError) as error:
+        report([tmp_path])
     assert "holds no run and no sweep" in str(error.value)
     with pytest.raises(InputError, match="no sweep in it yet"):
         newest_sweep(tmp_path)
 
 
-def _photograph(row):
-    return cv2.imdecode(np.frombuffer(base64.b64decode(row.photograph), np.uint8), cv2.IMREAD_COLOR)
+def _image(row):
+    return cv2.imdecode(np.frombuffer(base64.b64decode(row.image), np.uint8), cv2.IMREAD_COLOR)
 
 
 def test_pictures_show_each_runs_pose_over_the_same_crop(sweep):
@@ -187,7 +185,7 @@ def test_pictures_show_each_runs_pose_over_the_same_crop(sweep):
     rows = chosen_rows(runs, read_validation(runs), count=2)
     assert [row.title for row in rows] == ["Traps/000", "Traps/003"]
     for row in rows:
-        assert _photograph(row).shape == (SIDE, SIDE, 3)
+        assert _image(row).shape == (SIDE, SIDE, 3)
         assert [drawing.caption for drawing in row.drawings] == [
             "ground truth",
             *(run.label for run in runs if run.completed),
@@ -210,7 +208,7 @@ def test_one_animal_is_shown_through_the_kept_epochs(staged):
     assert not row.title.startswith("Traps/001")
 
 
-def test_photographs_that_are_gone_leave_a_page_without_pictures(sweep, tmp_path):
+def test_images_that_are_gone_leave_a_page_without_pictures(sweep, tmp_path):
     shutil.rmtree(tmp_path / "data")
     page, report = write_report([sweep])
     assert report.validation is None
@@ -239,8 +237,8 @@ def test_the_page_shows_the_figures_in_a_browser(sweep, browser, tmp_path):
     assert [best for _, best in curves][:4] == pytest.approx([ap for ap, _ in FIGURES.values()])
     assert page.locator("#curves .scatterlayer .trace").count() == 5
     assert "out of luck" in page.locator("#runs").inner_text()
-    photographs = "Array.from(document.querySelectorAll('.photo'), one => getComputedStyle(one).backgroundImage)"
-    assert all(value.startswith('url("data:image/jpeg') for value in page.evaluate(photographs))
+    images = "Array.from(document.querySelectorAll('.photo'), one => getComputedStyle(one).backgroundImage)"
+    assert all(value.startswith('url("data:image/jpeg') for value in page.evaluate(images))
     assert page.locator(".photo svg").count() == 4 * 5
     page.fill("#filter", "blur")
     assert page.locator("#runs tbody tr:visible").count() == 3

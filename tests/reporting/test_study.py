@@ -9,10 +9,9 @@ from scipy.stats import trim_mean
 from small_datasets import lynx_pose_content, write_lynx_pose
 from written_runs import write_run
 
-from lynx_pose.metrics.pose_evaluation import coco_figures
-from lynx_pose.reporting.runs import find_runs
+from lynx_pose.reporting.run_results import find_runs
 from lynx_pose.reporting.study import compare_groups, findings, spreads, study_table
-from lynx_pose.reporting.validation import read_validation
+from lynx_pose.reporting.validation_poses import read_validation
 
 SPREADS = {"flip": 6.0, "geometric": 4.0, "color": 1.5, "noise": 6.0}
 
@@ -41,7 +40,7 @@ def sweep(tmp_path_factory):
     runs = find_runs([folder / "sweep"])
     validation = read_validation(runs)
     for run in runs:
-        ap = coco_figures(validation[run], validation.annotations.skeleton.sigmas)["AP"]
+        ap = validation[run].coco_metrics(validation.annotations.skeleton.sigmas)["AP"]
         run.summary["best"]["AP"] = ap
         run.folder.summary.write_text(json.dumps(run.summary))
     return folder / "sweep"
@@ -93,7 +92,7 @@ def test_the_interval_holds_what_a_bootstrap_by_hand_gives(compared):
                 poses = validation[own[group][seed]]
                 records = [_renamed(poses.records[i], n) for n, i in enumerate(animals)]
                 parts = (poses.keypoints[animals], poses.scores[animals], poses.areas[animals])
-                values.append(coco_figures(type(poses)(records, *parts), sigmas)["AP"])
+                values.append(type(poses)(records, *parts).coco_metrics(sigmas)["AP"])
             mean[group] = np.mean(values)
         gains.append(mean["color"] - mean["flip"])
     one = next(one for one in comparisons if (one.group, one.reference) == ("color", "flip"))

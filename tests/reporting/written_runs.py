@@ -6,11 +6,12 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lynx_pose.command import CONF
+from lynx_pose.config import CONF
 
 
 def write_run(folder, data, model, augmentation, ap, epoch, status="completed", changes=None, more=()):
-    overrides = [f"model={model}", f"aug={augmentation}", *more]
+    group = ["fit=false", "aug=none"] if augmentation == "baseline" else [f"aug={augmentation}"]
+    overrides = [f"model={model}", *group, *more]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", overrides=[*overrides, "data=lynx", f"data.root={data}", "data.split=shared"])
     (folder / ".hydra").mkdir(parents=True)
@@ -19,8 +20,8 @@ def write_run(folder, data, model, augmentation, ap, epoch, status="completed", 
         "name": f"{model}-{augmentation}",
         "status": status,
         "overrides": overrides,
-        "choices": {"aug/geometry": "tool"},
-        "data": {"name": "lynx", "fingerprint": "f", "split": "shared", "train": 4, "val": 4, "left_out": {}},
+        "choices": {"aug/geometry": "mmpose"},
+        "data": {"name": "lynx", "fingerprint": "f", "split": "shared", "train": 4, "val": 4, "skipped": {}},
         "seconds": 12.5,
         "best": {"epoch": epoch, "AP": ap, "AP50": 0.99, "AP75": 0.9, "AR": 0.88}
         | {"mean_error_px": 5.0, "median_error_px": 4.0},

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from lynx_pose.errors import InputError
-from lynx_pose.run_folder import RunFolder
-from lynx_pose.sweeps.job_process import Share
+from lynx_pose.machine import MachineShare
 from lynx_pose.sweeps.plan import combinations, jobs_to_run
-from lynx_pose.sweeps.states import read_states
-from lynx_pose.sweeps.table import states_table
+from lynx_pose.sweeps.status import read_states, states_table
+from lynx_pose.training.run_folder import RunFolder
 
 
 def _jobs(*arguments):
@@ -98,7 +97,7 @@ def test_another_configuration_is_refused_with_its_keys(begun):
 
 
 def test_a_sweep_that_is_running_is_refused(begun):
-    with RunFolder(begun / "2-b").held(), pytest.raises(InputError, match="2-b is being trained at this moment"):
+    with RunFolder(begun / "2-b").locked(), pytest.raises(InputError, match="2-b is being trained at this moment"):
         _left(begun, "model=a,b", "seed=1,2")
 
 
@@ -108,7 +107,7 @@ def test_no_sweep_is_refused(tmp_path):
 
 
 def test_the_table_shows_every_job(begun):
-    with RunFolder(begun / "2-b").held():
+    with RunFolder(begun / "2-b").locked():
         states = read_states(begun)
     assert [(state.name, state.options, state.status) for state in states] == [
         ("0-a", "model=a seed=1", "completed"),
@@ -125,7 +124,7 @@ def test_the_table_shows_every_job(begun):
 
 @given(st.integers(1, 9), st.integers(1, 64), st.integers(1, 8), st.integers(1, 4))
 def test_jobs_share_cores_and_gpus_evenly(jobs, cores, gpus, wanted):
-    shares = [Share(number, jobs) for number in range(jobs)]
+    shares = [MachineShare(number, jobs) for number in range(jobs)]
     parts = [share.cores(list(range(cores))) for share in shares]
     assert all(parts)
     if jobs <= cores:

@@ -7,9 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from commandline import QUICK, rows, run, summary
-from test_interruptions import assert_same_result
-from test_processes import processes_of, wait_for
+from commandline import QUICK, assert_same_result, processes_of, rows, run, summary, wait_for
 
 SMALL = [*QUICK, "model.input_size=[64,64]"]
 QUEUE = [

@@ -1,6 +1,4 @@
-"""CzechLynx (Picek et al. 2025, arXiv 2506.04931): one CSV row a photograph, mask and pose as JSON in it."""
-
-from __future__ import annotations
+"""CzechLynx (Picek et al. 2025, arXiv 2506.04931): one CSV row an image, mask and pose as JSON in it."""
 
 import csv
 import json
@@ -11,19 +9,20 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from lynx_pose.data.readers.lynx_pose import named_keypoints
-from lynx_pose.data.readers.parsing import (
+from lynx_pose.data.annotations import Annotations, PoseRecord, make_record
+from lynx_pose.data.readers.lynx_pose_raw import named_keypoints
+from lynx_pose.data.skeleton import ANIMAL_POSE_20
+from lynx_pose.errors import InputError
+from lynx_pose.files import fingerprint
+from lynx_pose.formats.parsing import (
     Fields,
     Finite,
     Size,
     existing_folder,
     find_image,
     parse,
-    tolerating,
+    skipping_bad_records,
 )
-from lynx_pose.data.records import Annotations, PoseRecord, fingerprint, make_record
-from lynx_pose.data.skeleton import ANIMAL_POSE_20
-from lynx_pose.errors import InputError
 
 SIDES = {
     "train": "train",
@@ -51,7 +50,7 @@ def read(root: str, metadata: str = "CzechLynxDataset-Metadata-Real.csv", on_err
     whose cell says anything else takes no part in that split.
 
     Args:
-        root: folder that holds the metadata file and the photographs that it names.
+        root: folder that holds the metadata file and the images that it names.
         metadata: the CSV file, of the real or of the synthetic part.
         on_error: `raise` stops at the first bad record, `skip` counts it and goes on.
 
@@ -60,15 +59,15 @@ def read(root: str, metadata: str = "CzechLynxDataset-Metadata-Real.csv", on_err
     """
     folder = existing_folder(root, "data.root")
     path = folder / metadata
-    left_out: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
     records = []
     for number, row in enumerate(_rows(path), start=2):
         if not (row.get("pose") or "").strip("{} \t\n"):
-            left_out["photographs without a pose"] += 1
+            skipped["images without a pose"] += 1
             continue
-        with tolerating(on_error, left_out):
-            records.append(_record(row, number, folder, f"{path}: line {number}", left_out))
-    return Annotations(records, ANIMAL_POSE_20, left_out, fingerprint([path]), (path,))
+        with skipping_bad_records(on_error, skipped):
+            records.append(_record(row, number, folder, f"{path}: line {number}", skipped))
+    return Annotations(records, ANIMAL_POSE_20, skipped, fingerprint([path]), (path,))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -87,7 +86,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _record(row: dict[str, str], number: int, root: Path, source: str, left_out: Counter[str]) -> PoseRecord:
+def _record(row: dict[str, str], number: int, root: Path, source: str, skipped: Counter[str]) -> PoseRecord:
     pose = parse(_Pose, {"keypoints": _json(row["pose"], "pose", source)}, source)
     mask = parse(_Mask, _json(row["mask"], "mask", source), f"{source}: mask")
     keypoints, labelled = named_keypoints(pose.keypoints, source)
@@ -102,7 +101,7 @@ def _record(row: dict[str, str], number: int, root: Path, source: str, left_out:
         keypoints=keypoints,
         labelled=labelled,
         source=source,
-        left_out=left_out,
+        skipped=skipped,
         identity=row["unique_name"] or None,
         subsets={
             column: SIDES[value.strip().lower()]

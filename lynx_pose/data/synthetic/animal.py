@@ -1,7 +1,5 @@
 """Drawing a posed body: depth, coat and shading of every flesh cone, seen by a distant camera."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2
@@ -9,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lynx_pose.data.synthetic.body import FLESH, REST, Flesh, PosedBody
-from lynx_pose.data.synthetic.coat import Coat
+from lynx_pose.data.synthetic.coat_pattern import Coat
 
 Array = NDArray[np.float64]
 FAR = 1e6
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class Camera:
     """A distant camera: rotation [3, 3] from body to camera axes (right, down, away), scale and position.
 
     Args:
@@ -36,7 +34,7 @@ class View:
         return camera
 
 
-def camera_view(heading: float, elevation: float, scale: float, origin: Array) -> View:
+def place_camera(heading: float, elevation: float, scale: float, origin: Array) -> Camera:
     """Return the view of a body that heads to a compass direction of the picture.
 
     Args:
@@ -52,7 +50,7 @@ def camera_view(heading: float, elevation: float, scale: float, origin: Array) -
     up = np.array([0.0, 0.0, 1.0])
     down = -np.cos(e) * up - np.sin(e) * level_away
     away = np.cos(e) * level_away - np.sin(e) * up
-    return View(np.array([right, down, away]), scale, origin)
+    return Camera(np.array([right, down, away]), scale, origin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +69,7 @@ class Layer:
 
 
 def draw_animal(
-    body: PosedBody, coat: Coat, view: View, size: tuple[int, int], light: Array, rng: np.random.Generator
+    body: PosedBody, coat: Coat, view: Camera, size: tuple[int, int], light: Array, rng: np.random.Generator
 ) -> Layer:
     """Draw a body.
 
@@ -91,14 +89,14 @@ def draw_animal(
         return layer
     # All work is done in the rectangle around the animal.
     corner = np.array([window[1].start, window[0].start], dtype=np.float64)
-    near = View(view.turn, view.scale, view.origin - corner)
+    near = Camera(view.turn, view.scale, view.origin - corner)
     part = _draw_closely(body, coat, near, layer.alpha[window].shape, light, rng)
     layer.color[window], layer.alpha[window], layer.depth[window] = part.color, part.alpha, part.depth
     return layer
 
 
 def _draw_closely(
-    body: PosedBody, coat: Coat, view: View, shape: tuple[int, ...], light: Array, rng: np.random.Generator
+    body: PosedBody, coat: Coat, view: Camera, shape: tuple[int, ...], light: Array, rng: np.random.Generator
 ) -> Layer:
     height, width = shape
     depth = np.full((height, width), FAR)
@@ -115,7 +113,7 @@ def _draw_closely(
     return _roughened(Layer(color, covered.astype(np.float64), depth), view.scale, rng)
 
 
-def _draw_flesh(flesh: Flesh, body: PosedBody, view: View, depth: Array, rest: Array) -> None:
+def _draw_flesh(flesh: Flesh, body: PosedBody, view: Camera, depth: Array, rest: Array) -> None:
     """Draw one cone into the depth buffer, and note where its skin is on the resting body."""
     ends = view.project(np.array([body.place(flesh.bone, flesh.start), body.place(flesh.bone, flesh.end)]))
     radii = np.array(flesh.radii) * view.scale
@@ -185,7 +183,7 @@ def _fur(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Arra
     return 1 + 0.075 * streaks / streaks.std()
 
 
-def _draw_face(color: Array, depth: Array, body: PosedBody, view: View) -> None:
+def _draw_face(color: Array, depth: Array, body: PosedBody, view: Camera) -> None:
     """Add eyes, nose and ear tufts where the head shows them."""
     dot = max(1, round(0.013 * view.scale))
     for point, radius, tone in (

@@ -4,8 +4,6 @@ A hierarchical parametric skeleton in the manner of animal pose synthesis: each 
 a pose turns each joint within its range. Metres; x forward, y to the animal's left, z up.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

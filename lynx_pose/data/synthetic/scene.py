@@ -1,7 +1,5 @@
 """Camera-trap scenes: a forest by day, in snow, at dusk and in infrared light, and what stands before the cat."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2
@@ -22,9 +20,9 @@ class Condition:
         ground_dark: its darker patches.
         trunk: of the trees.
         brush: of grass and twigs.
-        exposure: brightness of the photograph.
+        exposure: brightness of the image.
         tint: factor of each channel.
-        night: a grainy photograph between evening and morning.
+        night: a grainy image between evening and morning.
         infrared: grey, lit by the camera's own lamp.
         snow: the ground swallows paws, flakes fall.
     """
@@ -215,7 +213,7 @@ def cast_shadow(scene: Array, span: tuple[float, float], ground_row: float, cond
 
 
 def illuminate(scene: Array, focus: tuple[float, float], condition: Condition, rng: np.random.Generator) -> Array:
-    """Expose the photograph: the lamp's spot in infrared light, dappled sun by day, tint, vignette and grain."""
+    """Expose the image: the lamp's spot in infrared light, dappled sun by day, tint, vignette and grain."""
     height, width = scene.shape[:2]
     rows = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     columns = np.linspace(0, 1, width, dtype=np.float32)[None]

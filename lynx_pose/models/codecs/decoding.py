@@ -4,8 +4,6 @@ Each is called with heatmaps [B, K, h, w] and returns positions [B, K, 2] in cel
 [B, K], the heatmaps' maxima. A heatmap without a positive cell gives (−1, −1) with score 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -56,7 +54,7 @@ class SecondHighest:
 
 
 @dataclass(frozen=True)
-class Taylor:
+class Dark:
     """The extremum of a quadratic fit to the log-heatmap around its maximum (DARK, arXiv 1910.06278).
 
     Args:
@@ -77,8 +75,8 @@ class Taylor:
 
 
 @dataclass(frozen=True)
-class UdpTaylor:
-    """As `Taylor`, with UDP's narrower differences (Huang et al. 2020, arXiv 1911.07524).
+class UdpDark:
+    """As `Dark`, with UDP's narrower differences (Huang et al. 2020, arXiv 1911.07524).
 
     Args:
         blur_kernel: odd side in cells of the Gaussian that smooths a heatmap first.

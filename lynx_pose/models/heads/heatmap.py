@@ -1,49 +1,42 @@
-"""The heatmap head of Simple Baselines (Xiao et al. 2018, arXiv 1804.06208), and what heatmap heads share."""
-
-from __future__ import annotations
+"""The heatmap head of Simple Baselines (Xiao et al. 2018, arXiv 1804.06208), and what other heatmap heads share."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from lynx_pose.data.crop import WarpMatrix
 from lynx_pose.errors import InputError
-from lynx_pose.models.codecs.heatmap import HeatmapCodec
+from lynx_pose.models.codecs.heatmap_codec import HeatmapCodec
+from lynx_pose.models.heads.base import CodecHead
 
 
-class HeatmapOutput(nn.Module):
-    """Loss and decoding of heatmaps [B, K, h, w]; the layers that make them are the subclasses'.
+class HeatmapOutput(CodecHead):
+    """Decoding of heatmaps [B, K, h, w]; the layers that make them are the subclasses'."""
 
-    Args:
-        codec: between coordinates and heatmaps.
-        loss: of heatmaps, targets and weights.
-    """
-
-    def __init__(self, codec: HeatmapCodec, loss: nn.Module):
-        super().__init__()
-        self.codec = codec
-        self.criterion = loss
-
-    @property
-    def warp_matrix(self) -> WarpMatrix:
-        """The crop's map that the codec belongs to."""
-        return self.codec.warp_matrix
-
-    def loss(self, output: Tensor, keypoints: Tensor, weight: Tensor) -> Tensor:
-        """Return the loss of heatmaps against keypoints [B, K, 2] in crop pixels with weights [B, K]."""
-        with torch.no_grad():
-            target, weight = self.codec.encode(keypoints, weight)
-        loss: Tensor = self.criterion(output, target, weight)
-        return loss
+    codec: HeatmapCodec
 
     def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """Return keypoints [B, K, 2] in crop pixels and scores [B, K]."""
         return self.codec.decode(output.float())
 
+
+class StagedHeatmaps(HeatmapOutput):
+    """Heatmaps [B, S, K, h, w] of S stages, each supervised; the last one's are the prediction."""
+
+    def loss(self, output: Tensor, keypoints: Tensor, weight: Tensor) -> Tensor:
+        """Return the sum of the stages' losses (intermediate supervision)."""
+        with torch.no_grad():
+            target, weight = self.codec.encode(keypoints, weight)
+        stages = [self.criterion(heatmaps, target, weight) for heatmaps in output.unbind(dim=1)]
+        return torch.stack(stages).sum()
+
+    def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keypoints [B, K, 2] in crop pixels and scores [B, K] of the last stage."""
+        return super().decode(output[:, -1])
+
     def average_flipped(self, output: Tensor, mirrored: Tensor, flip_indices: list[int]) -> Tensor:
-        """Return the mean of the outputs of crops and of their mirror images, as an output of the crops."""
-        return (output + self.codec.unflip(mirrored, flip_indices)) / 2
+        """Return the last stage's mean over crops and mirror images [B, 1, K, h, w]."""
+        return super().average_flipped(output[:, -1], mirrored[:, -1], flip_indices)[:, None]
 
 
 class HeatmapHead(HeatmapOutput):
@@ -81,13 +74,10 @@ class HeatmapHead(HeatmapOutput):
         modules: list[nn.Module] = []
         channels = in_channels
         for _ in range(int(layers)):
-            modules += _doubling(channels, deconv_channels, deconv_kernel)
+            modules += _upsampling(channels, deconv_channels, deconv_kernel)
             channels = deconv_channels
         self.deconv_layers = nn.Sequential(*modules)
         self.final_layer = nn.Conv2d(channels, num_keypoints, kernel_size=1)
-        self._init_weights()
-
-    def _init_weights(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, std=0.001)
@@ -100,7 +90,7 @@ class HeatmapHead(HeatmapOutput):
         return heatmaps
 
 
-def _doubling(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
+def _upsampling(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
     """Deconvolve to twice the size, normalise, rectify; kernels of 2, 3 and 4 need different padding."""
     padding, extra = {4: (1, 0), 3: (1, 1), 2: (0, 0)}[kernel]
     return [
@@ -108,3 +98,11 @@ def _doubling(in_channels: int, out_channels: int, kernel: int) -> list[nn.Modul
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     ]
+
+
+def to_heatmaps(in_channels: int, num_keypoints: int) -> nn.Conv2d:
+    """Make the 1×1 convolution to heatmaps, which are nearly 0 before training, as most of their target is."""
+    convolution = nn.Conv2d(in_channels, num_keypoints, 1)
+    nn.init.normal_(convolution.weight, std=0.001)
+    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]  # it has one
+    return convolution

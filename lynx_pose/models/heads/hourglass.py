@@ -1,15 +1,13 @@
 """Stacked Hourglass (Newell et al. 2016, arXiv 1603.06937): its stem as backbone, its stacks as head."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lynx_pose.errors import InputError
-from lynx_pose.models.codecs.heatmap import HeatmapCodec
-from lynx_pose.models.feature_info import FeatureInfo
-from lynx_pose.models.heads.staged import StagedHeatmaps, to_heatmaps
+from lynx_pose.models.backbones import FeatureInfo
+from lynx_pose.models.codecs.heatmap_codec import HeatmapCodec
+from lynx_pose.models.heads.heatmap import StagedHeatmaps, to_heatmaps
 
 
 class Residual(nn.Module):
@@ -141,6 +139,6 @@ def _check_sides(codec: HeatmapCodec, in_stride: int, depth: int) -> None:
     smallest = in_stride * 2**depth
     if codec.stride != in_stride or any(side % smallest for side in codec.input_size):
         raise InputError(
-            f"head=hourglass: the heatmaps' stride must be that of the features, {in_stride}, and model.input_size "
+            f"model=hourglass: the heatmaps' stride must be that of the features, {in_stride}, and model.input_size "
             f"a multiple of {smallest}; they are {codec.stride} and {list(codec.input_size)}"
         )

@@ -1,12 +1,10 @@
 """Integral regression (Sun et al. 2018, arXiv 1711.08229): the mean position under a heatmap's softmax."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
 from lynx_pose.models.codecs.decoding import mean_position
-from lynx_pose.models.codecs.heatmap import HeatmapCodec
+from lynx_pose.models.codecs.heatmap_codec import HeatmapCodec
 from lynx_pose.models.heads.heatmap import HeatmapHead
 
 

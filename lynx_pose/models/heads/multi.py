@@ -1,15 +1,13 @@
 """A heatmap and a regression head on one backbone: the thesis's future work (section 8.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lynx_pose.data.crop import CropBox, WarpMatrix
+from lynx_pose.data.crop import CropConvention
 from lynx_pose.errors import InputError
+from lynx_pose.models.heads.base import PoseHead
 from lynx_pose.models.heads.heatmap import HeatmapOutput
 from lynx_pose.models.heads.regression import CoordinateOutput
 
@@ -65,7 +63,7 @@ class LearnedShares(Combination):
         return share * heatmap + (1 - share) * regression
 
 
-class MultiHead(nn.Module):
+class MultiHead(PoseHead):
     """Two heads that see the same features; their losses add up, their predictions are combined.
 
     Args:
@@ -93,12 +91,16 @@ class MultiHead(nn.Module):
         self.regression = regression(in_channels, in_stride, num_keypoints)
         self.combination = combination(num_keypoints)
         self.regression_weight = regression_weight
-        _check_same_crop(self.heatmap.warp_matrix, self.regression.warp_matrix)
+        if self.heatmap.crop_convention != self.regression.crop_convention:
+            raise InputError(
+                "head=multi: the heatmap's and the regression's codec belong to different conventions of the crop; "
+                "choose head/codec@head.heatmap.codec=classic or unbiased"
+            )
 
     @property
-    def warp_matrix(self) -> WarpMatrix:
-        """The crop's map that both codecs belong to."""
-        return self.heatmap.warp_matrix
+    def crop_convention(self) -> CropConvention:
+        """That of both codecs."""
+        return self.heatmap.crop_convention
 
     def forward(self, features: Tensor) -> Outputs:
         """Turn features [B, C, h', w'] into both heads' outputs."""
@@ -131,14 +133,4 @@ class MultiHead(nn.Module):
         return (
             self.heatmap.average_flipped(output[0], mirrored[0], flip_indices),
             self.regression.average_flipped(output[1], mirrored[1], flip_indices),
-        )
-
-
-def _check_same_crop(one: WarpMatrix, other: WarpMatrix) -> None:
-    """Refuse codecs that belong to different maps of the crop; mixed, they would disagree by pixels."""
-    crop = CropBox(center=np.array([10.0, 20.0]), size=np.array([100.0, 100.0]))
-    if not (one(crop, (64, 64)) == other(crop, (64, 64))).all():
-        raise InputError(
-            "head=multi: the heatmap's and the regression's codec belong to different maps of the crop; choose "
-            "head/codec@head.heatmap.codec=classic or unbiased"
         )

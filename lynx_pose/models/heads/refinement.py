@@ -1,20 +1,18 @@
 """Coordinates that are refined step by step: what DeepPose's cascade and iterative error feedback share."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
-from lynx_pose.models.codecs.coordinates import RelativeCoordinates
+from lynx_pose.models.codecs.coordinate_codec import RelativeCoordinates
 from lynx_pose.models.heads.regression import RegressionHead, fully_connected
 
 
-class RefinementHead(RegressionHead):
+class DeepPoseHead(RegressionHead):
     """A regression head whose network puts out poses [B, S, K, 2] of S steps; the last one is the prediction."""
 
     def loss(self, output: Tensor, keypoints: Tensor, weight: Tensor) -> Tensor:
         """Return the sum of the steps' losses."""
-        losses = [super(RefinementHead, self).loss(pose, keypoints, weight) for pose in output.unbind(dim=1)]
+        losses = [super(DeepPoseHead, self).loss(pose, keypoints, weight) for pose in output.unbind(dim=1)]
         return torch.stack(losses).sum()
 
     def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,7 +24,7 @@ class RefinementHead(RegressionHead):
         return super().average_flipped(output[:, -1], mirrored[:, -1], flip_indices)[:, None]
 
 
-class CorrectionHead(RefinementHead):
+class IefHead(DeepPoseHead):
     """Bounded corrections of a pose, learnt step by step (Carreira et al. 2016, arXiv 1507.06550, section 2).
 
     The first pose is a parameter under an L1 loss, which makes it the median pose of the training set.

@@ -1,19 +1,17 @@
 """The regression head of DeepPose (Toshev and Szegedy 2014, arXiv 1312.4659)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from lynx_pose.data.crop import WarpMatrix
-from lynx_pose.models.codecs.coordinates import RelativeCoordinates
+from lynx_pose.models.codecs.coordinate_codec import RelativeCoordinates
+from lynx_pose.models.heads.base import CodecHead
 
 
-class CoordinateOutput(nn.Module):
-    """Loss and decoding of coordinates [B, K, 2] in fractions of the crop; the layers are the subclasses'.
+class CoordinateOutput(CodecHead):
+    """Decoding of coordinates [B, K, 2] in fractions of the crop; the layers are the subclasses'.
 
     Args:
         num_keypoints: K.
@@ -21,30 +19,15 @@ class CoordinateOutput(nn.Module):
         loss: of predictions, targets and weights.
     """
 
+    codec: RelativeCoordinates
+
     def __init__(self, num_keypoints: int, codec: RelativeCoordinates, loss: nn.Module):
-        super().__init__()
+        super().__init__(codec, loss)
         self.num_keypoints = num_keypoints
-        self.codec = codec
-        self.criterion = loss
-
-    @property
-    def warp_matrix(self) -> WarpMatrix:
-        """The crop's map that the codec belongs to."""
-        return self.codec.warp_matrix
-
-    def loss(self, output: Tensor, keypoints: Tensor, weight: Tensor) -> Tensor:
-        """Return the loss of fractions against keypoints [B, K, 2] in crop pixels with weights [B, K]."""
-        target, weight = self.codec.encode(keypoints, weight)
-        loss: Tensor = self.criterion(output, target, weight)
-        return loss
 
     def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """Return keypoints [B, K, 2] in crop pixels and scores [B, K]; it has no confidence, so they are 1."""
         return self.codec.decode(output.float()), torch.ones_like(output[..., 0], dtype=torch.float32)
-
-    def average_flipped(self, output: Tensor, mirrored: Tensor, flip_indices: list[int]) -> Tensor:
-        """Return the mean of the outputs of crops and of their mirror images, as an output of the crops."""
-        return (output + self.codec.unflip(mirrored, flip_indices)) / 2
 
 
 class RegressionHead(CoordinateOutput):

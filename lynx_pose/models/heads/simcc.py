@@ -1,14 +1,12 @@
 """The SimCC head (Li et al. 2022, arXiv 2107.03332)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lynx_pose.data.crop import WarpMatrix
 from lynx_pose.errors import InputError
-from lynx_pose.models.codecs.simcc import Bins, SimCC
+from lynx_pose.models.codecs.simcc_codec import Bins, SimCC
+from lynx_pose.models.heads.base import CodecHead
 
 
 class BinKL(nn.Module):
@@ -31,7 +29,7 @@ class BinKL(nn.Module):
         return (torch.stack(losses).mean(dim=0) * weight).mean()
 
 
-class SimCCHead(nn.Module):
+class SimCCHead(CodecHead):
     """One feature map a keypoint, flattened, and a linear layer for each axis.
 
     Args:
@@ -42,30 +40,18 @@ class SimCCHead(nn.Module):
         loss: of bins, targets and weights.
     """
 
+    codec: SimCC
+
     def __init__(self, in_channels: int, in_stride: int, num_keypoints: int, codec: SimCC, loss: nn.Module):
-        super().__init__()
-        self.codec = codec
-        self.criterion = loss
+        super().__init__(codec, loss)
         self.final_layer = nn.Conv2d(in_channels, num_keypoints, 1)
         cells = (codec.input_size[0] // in_stride) * (codec.input_size[1] // in_stride)
         self.to_x, self.to_y = (nn.Linear(cells, count) for count in codec.bins)
-
-    @property
-    def warp_matrix(self) -> WarpMatrix:
-        """The crop's map that the codec belongs to."""
-        return self.codec.warp_matrix
 
     def forward(self, features: Tensor) -> Bins:
         """Turn features [B, C, h, w] into logits [B, K, W·split] and [B, K, H·split]."""
         flat = self.final_layer(features).flatten(2)
         return self.to_x(flat), self.to_y(flat)
-
-    def loss(self, output: Bins, keypoints: Tensor, weight: Tensor) -> Tensor:
-        """Return the loss of bins against keypoints [B, K, 2] in crop pixels with weights [B, K]."""
-        with torch.no_grad():
-            target, weight = self.codec.encode(keypoints, weight)
-        loss: Tensor = self.criterion(output, target, weight)
-        return loss
 
     def decode(self, output: Bins) -> tuple[Tensor, Tensor]:
         """Return keypoints [B, K, 2] in crop pixels and scores [B, K].

@@ -1,0 +1,126 @@
+"""One annotated animal, and what a reader makes of an annotation file."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lynx_pose.arrays import Floats, Mask
+from lynx_pose.data.skeleton import Skeleton
+from lynx_pose.errors import InputError
+
+# Of the image's sides; the box of an animal that is seen in part may be larger than the image.
+LARGEST_BOX = 20
+SKIP_ADVICE = "Correct it, or leave such records out with data.on_error=skip"
+
+
+@dataclass(frozen=True, eq=False)
+class PoseRecord:
+    """One animal in one image.
+
+    Args:
+        id: name of the annotation, unique in its dataset.
+        image_id: the dataset's own name of the image.
+        image_path: the file.
+        image_size: (width, height) in pixels, as annotated.
+        box: [4] x, y, width, height in image pixels.
+        keypoints: [K, 2] in image pixels, x before y; zeros where not labelled.
+        visible: [K] bool, true where the point is labelled and inside the image.
+        area: square pixels of the object, the square of the scale in OKS.
+        source: file and record, for messages.
+        identity: the individual's name, where known.
+        orientation: the side that the camera sees, where known.
+        polygon: flat outline x, y, x, y, … in image pixels, where known.
+        subsets: the side (`train` or `val`) on which each of the dataset's own splits puts this record.
+    """
+
+    id: str
+    image_id: int | str
+    image_path: Path
+    image_size: tuple[int, int]
+    box: Floats
+    keypoints: Floats
+    visible: Mask
+    area: float
+    source: str
+    identity: str | None = None
+    orientation: str | None = None
+    polygon: tuple[float, ...] = ()
+    subsets: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Everything a reader found: usable records, and a count of what was skipped and why."""
+
+    records: Sequence[PoseRecord]
+    skeleton: Skeleton
+    skipped: Counter[str]
+    fingerprint: str
+    files: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        if not self.records:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items())
+            names = ", ".join(str(file) for file in self.files)
+            raise InputError(f"{names}: no annotation with a pose is left ({reasons or 'the file has none'})")
+
+
+def make_record(
+    *,
+    box: ArrayLike,
+    keypoints: Floats,
+    labelled: Mask,
+    image_size: tuple[int, int],
+    source: str,
+    skipped: Counter[str],
+    area: float | None = None,
+    **rest: object,
+) -> PoseRecord:
+    """Check one annotation's geometry and return its record.
+
+    Points outside the image are no error: they are counted in `skipped` and take no part.
+
+    Raises:
+        InputError: the box is empty, enormous or outside the image, or no labelled keypoint is inside it.
+    """
+    values = np.asarray(box, dtype=np.float64)
+    try:
+        check_box(values, image_size)
+        if (values[2:] > LARGEST_BOX * np.asarray(image_size)).any():
+            raise InputError(
+                f"the box {values.tolist()} is more than {LARGEST_BOX} times the image of "
+                f"{image_size[0]}×{image_size[1]} pixels"
+            )
+    except InputError as error:
+        raise InputError(f"{source}: {error}. {SKIP_ADVICE}") from None
+    inside = ((keypoints >= 0) & (keypoints <= np.asarray(image_size) - 1)).all(axis=1)
+    skipped["keypoints outside their image"] += int((labelled & ~inside).sum())
+    visible = labelled & inside
+    if not visible.any():
+        raise InputError(f"{source}: none of its keypoints lies inside the image of {image_size}")
+    return PoseRecord(
+        box=values,
+        keypoints=np.where(visible[:, None], keypoints, 0.0),
+        visible=visible,
+        area=float(area or values[2] * values[3]),
+        image_size=image_size,
+        source=source,
+        **rest,  # type: ignore[arg-type]  # the remaining fields pass through unchanged
+    )
+
+
+def check_box(box: Floats, image_size: tuple[int, int]) -> None:
+    """Refuse a box [x, y, width, height] that is empty or has no part in an image of (width, height).
+
+    Raises:
+        InputError: it says which.
+    """
+    x, y, width, height = box
+    if not (np.isfinite(box).all() and width > 0 and height > 0):
+        raise InputError(f"the box {box.tolist()} is empty; x, y, width, height in pixels are expected")
+    if x >= image_size[0] or y >= image_size[1] or x + width <= 0 or y + height <= 0:
+        raise InputError(f"the box {box.tolist()} lies outside the image of {image_size[0]}×{image_size[1]} pixels")

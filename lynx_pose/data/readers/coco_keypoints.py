@@ -1,0 +1,148 @@
+"""COCO keypoint files with any skeleton (https://cocodataset.org/#format-data)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lynx_pose.data.annotations import Annotations, PoseRecord, make_record
+from lynx_pose.data.skeleton import ANIMAL_POSE_20, Skeleton
+from lynx_pose.errors import InputError
+from lynx_pose.files import fingerprint
+from lynx_pose.formats.coco import CocoPose, CocoSizedImage, has_pose, read_categories, read_skeleton
+from lynx_pose.formats.parsing import (
+    add_once,
+    existing_folder,
+    find_image,
+    listed,
+    parse,
+    read_annotation_file,
+    skipping_bad_records,
+)
+
+# The split that puts each file on its side.
+SPLIT = "file"
+
+
+def read(
+    train: str,
+    images: str,
+    val: str | None = None,
+    pairs: Sequence[Sequence[str]] | None = None,
+    upper: Sequence[str] = (),
+    lower: Sequence[str] = (),
+    on_error: str = "raise",
+) -> Annotations:
+    """Read one or two COCO keypoint files.
+
+    Args:
+        train: annotation file. With `val` beside it, the split named `file` puts each on its side.
+        images: folder of the images.
+        val: annotation file of the validation side, if there is one.
+        pairs: (left name, right name) pairs; None finds them in names such as `left_eye`, `L_Eye`.
+        upper: names of the front half of the body, for half-body augmentation.
+        lower: names of the rear half.
+        on_error: `raise` stops at the first bad record, `skip` counts it and goes on.
+
+    Raises:
+        InputError: a file, the skeleton or (with `raise`) a record cannot be used.
+    """
+    folder = existing_folder(images, "data.images")
+    paths = {"train": Path(train).expanduser()} | ({"val": Path(val).expanduser()} if val else {})
+    contents = {side: read_annotation_file(path) for side, path in paths.items()}
+    skeletons = [read_skeleton(contents[side], path) for side, path in paths.items()]
+    if any(other != skeletons[0] for other in skeletons):
+        raise InputError(f"{val}: its keypoints differ from those of {train}; both files need the same skeleton")
+    skipped: Counter[str] = Counter()
+    records: list[PoseRecord] = []
+    for side, path in paths.items():
+        records += _File(contents[side], path, side, folder, len(skeletons[0]), skipped).records(on_error)
+    skeleton = _with_names(skeletons[0], pairs, upper, lower)
+    return Annotations(records, skeleton, skipped, fingerprint(list(paths.values())), tuple(paths.values()))
+
+
+@dataclass(frozen=True)
+class _File:
+    """One annotation file.
+
+    Args:
+        content: of the file.
+        path: of the file.
+        side: `train` or `val`.
+        folder: of the images.
+        num_keypoints: K.
+        skipped: counts what cannot be used.
+    """
+
+    content: dict[str, Any]
+    path: Path
+    side: str
+    folder: Path
+    num_keypoints: int
+    skipped: Counter[str]
+
+    def records(self, on_error: str) -> list[PoseRecord]:
+        """Read the annotations that have a pose."""
+        images: dict[int | str, CocoSizedImage] = {}
+        for index, raw in enumerate(listed(self.content, "images", self.path)):
+            with skipping_bad_records(on_error, self.skipped):
+                source = f"{self.path}: images[{index}]"
+                image = parse(CocoSizedImage, raw, source)
+                add_once(images, image.id, image, "image", source)
+        categories = set(read_categories(self.content, self.path))
+        records: dict[str, PoseRecord] = {}
+        for index, raw in enumerate(listed(self.content, "annotations", self.path)):
+            if not has_pose(raw):
+                self.skipped["annotations without a pose"] += 1
+                continue
+            with skipping_bad_records(on_error, self.skipped):
+                source = f"{self.path}: annotations[{index}]"
+                annotation = parse(CocoPose, raw, source)
+                if annotation.category_id not in categories:
+                    raise InputError(
+                        f"{source}: category_id {annotation.category_id!r} is not among the file's categories"
+                    )
+                name = f"{self.side}:{annotation.id}"
+                if name in records:
+                    raise InputError(f"{source}: the annotation id {annotation.id} occurs twice in the file")
+                records[name] = self._record(annotation, name, images, source)
+        return list(records.values())
+
+    def _record(
+        self, annotation: CocoPose, name: str, images: dict[int | str, CocoSizedImage], source: str
+    ) -> PoseRecord:
+        image = images.get(annotation.image_id)
+        if image is None:
+            raise InputError(f"{source}: image_id {annotation.image_id!r} is not among the file's images")
+        values = annotation.keypoint_values(self.num_keypoints, source)
+        return make_record(
+            id=name,
+            image_id=image.id,
+            image_path=find_image(self.folder, [image.file_name], source),
+            image_size=(image.width, image.height),
+            box=annotation.bbox,
+            keypoints=values[:, :2],
+            labelled=values[:, 2] > 0,
+            area=annotation.area,
+            source=source,
+            skipped=self.skipped,
+            subsets={SPLIT: self.side},
+        )
+
+
+def _with_names(
+    skeleton: Skeleton, pairs: Sequence[Sequence[str]] | None, upper: Sequence[str], lower: Sequence[str]
+) -> Skeleton:
+    """Add what a COCO file does not say and the configuration does, by the keypoints' names."""
+    if skeleton == ANIMAL_POSE_20:
+        return skeleton
+
+    def indices(names: Sequence[str]) -> tuple[int, ...]:
+        for name in names:
+            if name not in skeleton.names:
+                raise InputError(f"keypoint name '{name}' is unknown; known are {', '.join(skeleton.names)}")
+        return tuple(skeleton.names.index(name) for name in names)
+
+    found = skeleton.pairs if pairs is None else tuple((indices(pair)[0], indices(pair)[1]) for pair in pairs)
+    return replace(skeleton, pairs=found, upper=indices(upper), lower=indices(lower))

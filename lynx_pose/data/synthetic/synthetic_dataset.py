@@ -1,0 +1,112 @@
+"""Writes the synthetic images with their annotations in the raw Lynx-Pose format, and reads them."""
+
+import json
+import logging
+import multiprocessing
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+from filelock import FileLock
+from rich.progress import track
+
+from lynx_pose.arrays import Floats, Mask
+from lynx_pose.data.annotations import Annotations
+from lynx_pose.data.readers import lynx_pose_raw
+from lynx_pose.data.skeleton import LYNX_POSE_NAMES
+from lynx_pose.data.synthetic.synthetic_image import SyntheticAnimal, SyntheticImage, render_image
+from lynx_pose.errors import InputError
+from lynx_pose.machine import usable_cores
+
+log = logging.getLogger(__name__)
+
+# Raised whenever the pictures change, so that a cache of older ones is not mistaken for them.
+VERSION = 1
+ANNOTATIONS = "metadata_cleaned.json"
+
+
+def read(root: str, count: int, seed: int = 0, on_error: str = "raise") -> Annotations:
+    """Read the synthetic dataset, after drawing it if this is the first time.
+
+    Args:
+        root: folder for all synthetic datasets; each count and seed has its own folder in it.
+        count: number of images.
+        seed: of the drawing.
+        on_error: as for the Lynx-Pose reader.
+    """
+    return lynx_pose_raw.read(str(ensure_drawn(Path(root).expanduser(), count, seed)), ANNOTATIONS, on_error)
+
+
+def ensure_drawn(root: Path, count: int, seed: int) -> Path:
+    """Return the folder of the dataset; draw it first, once however many processes ask for it."""
+    if count < 2:
+        raise InputError(f"data.images={count}: at least 2 synthetic images are needed")
+    folder = root / f"synthetic-v{VERSION}-seed{seed}-{count}"
+    if not folder.is_dir():
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with FileLock(root / f".{folder.name}.lock"):
+                if not folder.is_dir():
+                    _draw(folder, count, seed)
+        except OSError as error:
+            raise InputError(f"data.root={root}: the synthetic images cannot be written ({error})") from error
+    return folder
+
+
+def _draw(folder: Path, count: int, seed: int) -> None:
+    """Draw into a draft folder and rename it, so that a half-drawn dataset is never seen."""
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    (draft / "LynxID" / "Synthetic").mkdir(parents=True)
+    log.info("drawing %d synthetic images into %s", count, folder)
+    tasks = [(draft, seed, number) for number in range(count)]
+    # Fresh processes: forking one that has started torch's threads can hang.
+    with ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("spawn")) as pool:
+        drawn = list(track(pool.map(_draw_one, tasks, chunksize=8), "drawing images", total=count))
+    content = {
+        "info": {"description": "lynx_pose synthetic images", "version": VERSION, "seed": seed},
+        "images": [image for image, _ in drawn],
+        "annotations": [annotation for _, annotations in drawn for annotation in annotations],
+    }
+    (draft / ANNOTATIONS).write_text(json.dumps(content), encoding="utf-8")
+    draft.replace(folder)
+
+
+def _draw_one(task: tuple[Path, int, int]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    folder, seed, number = task
+    cv2.setNumThreads(1)
+    rendered = render_image(seed, number)
+    image_id = f"LynxID/Synthetic/{number:05d}"
+    path = folder / f"{image_id}.jpg"
+    cv2.imwrite(str(path), cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    height, width = rendered.image.shape[:2]
+    image = {"id": image_id, "file_name": path.name, "width": width, "height": height}
+    return image, [_annotation(image_id, rendered, animal) for animal in rendered.animals]
+
+
+def _annotation(image_id: str, image: SyntheticImage, animal: SyntheticAnimal) -> dict[str, Any]:
+    annotation: dict[str, Any] = {
+        "image_id": image_id,
+        "type": "polygon",
+        "label": "lynx",
+        "attributes": {
+            "orientation": animal.orientation,
+            "name": animal.name,
+            "identifiable": "yes" if animal.name else "no",
+        },
+        "bbox": animal.box,
+        "polygon": animal.polygon,
+    }
+    if image.blurred:
+        return annotation | {"tag": "NOT_FOR_POSE"}
+    return annotation | {"keypoints": _named(animal.keypoints, animal.labelled)}
+
+
+def _named(keypoints: Floats, labelled: Mask) -> dict[str, list[float]]:
+    return {
+        name: [round(float(x), 2), round(float(y), 2)]
+        for name, (x, y), shown in zip(LYNX_POSE_NAMES, keypoints, labelled, strict=True)
+        if shown
+    }

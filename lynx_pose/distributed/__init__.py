@@ -1,0 +1,1 @@
+"""Processes of one run: starting them, what they tell each other, signals."""

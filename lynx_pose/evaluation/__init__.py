@@ -1,0 +1,1 @@
+"""A finished run on its validation set: metrics in detail, calibration."""

@@ -1,0 +1,107 @@
+"""Calibrates a run's confidences on its validation set, and shows how reliable that is on animals not used."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+
+from lynx_pose.arrays import Floats, Mask
+from lynx_pose.data.crop import crop_box, pixel_side
+from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.evaluation.calibration import Calibration
+from lynx_pose.evaluation.validate import run_config, validate_run
+from lynx_pose.metrics.validation_metric import Poses
+from lynx_pose.training.run_folder import RunFolder
+
+FOLDS = 5
+# Of the figure, in pixels.
+WIDTH, HEIGHT = 640, 520
+
+
+def held_out_errors(confidences: Floats, errors: Floats, visible: Mask, seed: int = 0) -> Floats:
+    """Return the error [N, K] that is expected of each animal by a calibration on the others.
+
+    Args:
+        confidences: [N, K], as for `Calibration.fit`.
+        errors: [N, K].
+        visible: [N, K].
+        seed: of the division of animals into parts.
+    """
+    fold = np.random.default_rng(seed).permutation(len(confidences)) % min(FOLDS, len(confidences))
+    expected = np.zeros_like(errors)
+    for number in range(fold.max() + 1):
+        others, mine = fold != number, fold == number
+        if visible[others].any():
+            expected[mine] = Calibration.fit(confidences[others], errors[others], visible[others])(confidences[mine])
+    return expected
+
+
+def reliability(expected: Floats, errors: Floats, bins: int = 10) -> list[tuple[float, float, int]]:
+    """Compare expected with observed errors, in parts of equal count from the smallest expectation on.
+
+    Args:
+        expected: [M] of keypoints.
+        errors: [M] of the same.
+        bins: number of parts.
+
+    Returns:
+        mean expected error, mean observed error and count of each part.
+    """
+    order = np.argsort(expected, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if part.size]
+    return [(float(expected[part].mean()), float(errors[part].mean()), int(part.size)) for part in parts]
+
+
+def calibrate(run: Path, overrides: Sequence[str], output: Path) -> tuple[Calibration, str]:
+    """Fit what a confidence means in pixels, on the validation set that chose the best checkpoint.
+
+    Args:
+        run: folder of a run whose data are at hand.
+        overrides: changes to its configuration, as `key=value`.
+        output: folder for what other processes say, where the changes ask for several.
+
+    Returns:
+        The calibration, and a page with its reliability: each animal's errors beside those that a calibration on the
+        other animals expects.
+    """
+    folder = RunFolder(run)
+    task, datamodule = validate_run(run_config(run, overrides), folder, folder.best, output)
+    poses = task.metric.poses
+    assert poses is not None, "validation has computed them"
+    errors = poses.distances / crop_pixel_sizes(poses, datamodule)[:, None]
+    expected = held_out_errors(poses.scores, errors, poses.visible)
+    parts = reliability(expected[poses.visible], errors[poses.visible])
+    page: str = reliability_figure(parts, len(poses.records)).to_html(include_plotlyjs=True, full_html=True)
+    return Calibration.fit(poses.scores, errors, poses.visible), page
+
+
+def crop_pixel_sizes(poses: Poses, datamodule: PoseDataModule) -> Floats:
+    """Return [N], the image pixels along the side of a pixel that the network saw of each animal."""
+    width, height = datamodule.input_size
+    convention = datamodule.crop_convention
+    matrices = [convention.matrix(crop_box(record.box, width / height), (width, height)) for record in poses.records]
+    return np.array([pixel_side(matrix) for matrix in matrices])
+
+
+def reliability_figure(parts: Sequence[tuple[float, float, int]], animals: int) -> go.Figure:
+    """Draw observed over expected errors; on the diagonal, they are what was expected."""
+    expected, observed, counts = zip(*parts, strict=True)
+    end = 1.05 * max(*expected, *observed)
+    texts = [f"{count} keypoints" for count in counts]
+    figure = go.Figure(
+        [
+            go.Scatter(x=[0, end], y=[0, end], mode="lines", line={"dash": "dot", "color": "#999"}, name="as expected"),
+            go.Scatter(x=expected, y=observed, mode="lines+markers", text=texts, name="observed", line_color="#1f5fa8"),
+        ]
+    )
+    title = f"Expected and observed errors ({animals} validation animals, each judged by the others)"
+    figure.update_layout(
+        width=WIDTH,
+        height=HEIGHT,
+        title={"text": title, "font": {"size": 13}},
+        xaxis_title="expected error, crop pixels",
+        yaxis_title="observed error, crop pixels",
+        template="simple_white",
+    )
+    return figure

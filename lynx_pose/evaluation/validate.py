@@ -1,0 +1,140 @@
+"""A finished run on its validation set: its checkpoint, or any network, and the metrics."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from lynx_pose.arrays import Pixels
+from lynx_pose.config import instantiate
+from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.distributed.supervisor import LocalEnvironment, SpawnedWorkers, num_local_processes
+from lynx_pose.errors import InputError
+from lynx_pose.evaluation.detailed_metrics import DetailedMetrics
+from lynx_pose.files import read_json, write_json
+from lynx_pose.models.pose_net import build_net
+from lynx_pose.models.weights import network_state, read_checkpoint, require_skeleton
+from lynx_pose.prediction.estimator import CropNetwork
+from lynx_pose.training.build import build_datamodule, build_metric, build_task, read_annotations
+from lynx_pose.training.run_folder import RunFolder
+from lynx_pose.training.task import PoseTask, to_image_pixels
+from lynx_pose.training.trainer import make_trainer
+
+log = logging.getLogger(__name__)
+# Whatever the run was trained on, its validation set is small enough for one process.
+ONE_PROCESS = ("trainer.devices=1", "trainer.num_nodes=1", "trainer.strategy=auto")
+
+
+def evaluate(cfg: DictConfig) -> dict[str, float]:
+    """Evaluate a run's checkpoint as configured in `conf/evaluate.yaml`, and return the metrics.
+
+    It writes evaluation.json and predictions.json into Hydra's output folder.
+
+    Raises:
+        InputError: the run, its checkpoint or its data cannot be used.
+    """
+    folder, output = RunFolder(Path(cfg.run).expanduser()), Path(HydraConfig.get().runtime.output_dir)
+    detail: DetailedMetrics = instantiate(cfg.detail)
+    run_cfg = run_config(folder.path, list(cfg.overrides))
+    paths = {"best": folder.best, "last": folder.last}
+    if cfg.checkpoint not in paths:
+        raise InputError(f"checkpoint={cfg.checkpoint}: must be one of {', '.join(paths)}")
+    task, datamodule = validate_run(run_cfg, folder, paths[cfg.checkpoint], output)
+    poses = task.metric.poses
+    assert poses is not None, "validation has computed them"
+    content = {
+        "run": str(cfg.run),
+        "checkpoint": cfg.checkpoint,
+        "object_scale": run_cfg.object_scale._target_.rsplit(".", 1)[-1],
+        "metrics": task.val_metrics,
+        "detail": detail(poses, datamodule.skeleton, datamodule.annotations.records),
+    }
+    write_json(output / "evaluation.json", content)
+    write_json(output / "predictions.json", task.metric.results())
+    log.info("%s, %s checkpoint, %d animals", run_cfg.name, cfg.checkpoint, len(datamodule.val_records))
+    for name, value in task.val_metrics.items():
+        log.info("  %-16s %.4f", name, value)
+    log.info("%s", output / "evaluation.json")
+    return task.val_metrics
+
+
+def run_config(run: Path, overrides: Sequence[str]) -> DictConfig:
+    """Return a run's configuration for one process, with changes as `key=value`.
+
+    Raises:
+        InputError: there is no such run, or a change has a key that it has not.
+    """
+    cfg = RunFolder(run).read_config()
+    for override in [*ONE_PROCESS, *overrides]:
+        key, separator, value = override.partition("=")
+        if not separator or OmegaConf.select(cfg, key, default=...) is ...:
+            raise InputError(f"overrides: '{override}' is not key=value with a key of the run's configuration")
+        OmegaConf.update(cfg, key, OmegaConf.from_dotlist([f"x={value}"]).x)
+    return cfg
+
+
+def validate_run(cfg: DictConfig, folder: RunFolder, checkpoint: Path, output: Path) -> tuple[PoseTask, PoseDataModule]:
+    """Compute a checkpoint's poses and metrics in as many processes as `cfg` says; others log into `output`."""
+    environment = LocalEnvironment()
+    arguments = (cfg, folder, checkpoint)
+    with SpawnedWorkers(
+        num_local_processes(cfg.trainer), environment.port, validate_rank, arguments, RunFolder(output)
+    ):
+        return validate_rank(environment, *arguments)
+
+
+def validate_rank(
+    environment: LocalEnvironment, cfg: DictConfig, folder: RunFolder, checkpoint: Path
+) -> tuple[PoseTask, PoseDataModule]:
+    """Compute a checkpoint's poses and metrics, as one of the processes that do so."""
+    annotations = read_annotations(cfg)
+    content = read_checkpoint(checkpoint)
+    require_skeleton(content, annotations.skeleton, checkpoint)
+    net = build_net(cfg, len(annotations.skeleton))
+    datamodule = build_datamodule(cfg, annotations, net.head.crop_convention, read_json(folder.split))
+    try:
+        net.load_state_dict(network_state(content, checkpoint))
+    except RuntimeError as error:
+        raise InputError(f"{checkpoint}: does not fit the run's network ({str(error).splitlines()[1]})") from None
+    task = build_task(cfg, net, datamodule)
+    trainer = make_trainer(cfg, environment, logger=False, enable_checkpointing=False)
+    trainer.validate(task, datamodule=datamodule, verbose=False)
+    return task, datamodule
+
+
+def validate_network(network: CropNetwork, run: Path, overrides: Sequence[str]) -> dict[str, float]:
+    """Return AP and the other metrics of any network on the validation set of a run.
+
+    Args:
+        network: such as an ONNX file's.
+        run: folder of a run whose data are at hand.
+        overrides: changes to its configuration, as `key=value`.
+    """
+    cfg, datamodule = _validation_data(network, run, overrides)
+    metric = build_metric(cfg, datamodule.val_records, datamodule.skeleton)
+    for batch in datamodule.val_dataloader():
+        keypoints, confidences = map(torch.from_numpy, network(batch.image.numpy()))
+        metric.update(batch.record_index, to_image_pixels(keypoints, batch.matrix), confidences)
+    metrics: dict[str, float] = metric.compute()
+    return metrics
+
+
+def validation_crops(network: CropNetwork, run: Path, overrides: Sequence[str], count: int) -> Pixels:
+    """Return up to `count` crops [N, H, W, 3] of the validation set of a run."""
+    _, datamodule = _validation_data(network, run, overrides)
+    crops: list[Pixels] = []
+    for batch in datamodule.val_dataloader():
+        crops += list(batch.image.numpy())
+        if len(crops) >= count:
+            break
+    return np.stack(crops[:count])
+
+
+def _validation_data(network: CropNetwork, run: Path, overrides: Sequence[str]) -> tuple[DictConfig, PoseDataModule]:
+    cfg = run_config(run, ["loader.num_workers=0", *overrides])
+    annotations = read_annotations(cfg)
+    return cfg, build_datamodule(cfg, annotations, network.crop_convention, read_json(RunFolder(run).split))

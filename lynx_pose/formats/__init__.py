@@ -1,0 +1,1 @@
+"""Other programs' file formats, both directions of each in one place."""

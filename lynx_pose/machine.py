@@ -1,0 +1,46 @@
+"""How much of the machine a process has."""
+
+import os
+from dataclasses import dataclass
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class MachineShare:
+    """One of several equal parts of the machine, for jobs that run at once.
+
+    Args:
+        index: which of the parts, from 0.
+        count: how many there are.
+    """
+
+    index: int
+    count: int
+
+    def cores(self, all_cores: list[int]) -> list[int]:
+        """Return this part of the cores; where there are more parts than cores, they are shared."""
+        first, last = (len(all_cores) * part // self.count for part in (self.index, self.index + 1))
+        return all_cores[first : max(last, first + 1)]
+
+    def gpus(self, all_gpus: list[str], wanted: int) -> list[str]:
+        """Return `wanted` GPUs for each part, in turn; where there are fewer than that, they are shared."""
+        first = self.index * wanted
+        return [all_gpus[(first + offset) % len(all_gpus)] for offset in range(min(wanted, len(all_gpus)))]
+
+
+def computes_bf16(device: str) -> bool:
+    """Whether a device, such as `cpu` or `cuda`, computes bfloat16 itself.
+
+    Where a processor emulates it, it takes ten times as long as float32.
+    """
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Of older versions of torch, nobody knows.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return device == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

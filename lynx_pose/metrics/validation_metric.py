@@ -1,0 +1,163 @@
+"""The validation metric: collects poses by instance, across processes, and computes all metrics of an epoch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lynx_pose.arrays import AnyArray, Floats, Mask
+from lynx_pose.data.annotations import PoseRecord
+from lynx_pose.data.skeleton import Skeleton
+from lynx_pose.formats.coco import ground_truth, pose_results
+from lynx_pose.metrics.average_precision import coco_keypoint_metrics, mean_share_above
+from lynx_pose.metrics.object_scale import annotated_area
+from lynx_pose.metrics.oks import oks
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """Predicted poses of N records: keypoints [N, K, 2] in image pixels and confidences [N, K].
+
+    Args:
+        records: the animals.
+        keypoints: [N, K, 2] in image pixels.
+        scores: [N, K] confidences.
+        areas: [N] squared object scales, as OKS takes them.
+    """
+
+    records: Sequence[PoseRecord]
+    keypoints: Floats
+    scores: Floats
+    areas: Floats
+
+    @property
+    def truth(self) -> Floats:
+        """Annotated keypoints [N, K, 2] in image pixels."""
+        return np.array([record.keypoints for record in self.records])
+
+    @property
+    def visible(self) -> Mask:
+        """[N, K], true where annotated."""
+        return np.array([record.visible for record in self.records])
+
+    @property
+    def distances(self) -> Floats:
+        """[N, K] in image pixels; meaningless where not annotated."""
+        return np.asarray(np.linalg.norm(self.keypoints - self.truth, axis=-1))
+
+    def oks(self, sigmas: Sequence[float]) -> Floats:
+        """[N] object keypoint similarity (Equation 13 of the thesis)."""
+        return oks(self.distances, self.visible, self.areas, sigmas)
+
+    def coco_metrics(self, sigmas: Sequence[float]) -> dict[str, float]:
+        """Return the ten COCO keypoint metrics.
+
+        Raises:
+            ValueError: they cannot be computed; the message says why.
+        """
+        numbers = self.image_numbers
+        results = pose_results(numbers, self.keypoints, self.scores)
+        return coco_keypoint_metrics(ground_truth(self.records, numbers, self.areas), results, sigmas)
+
+    @property
+    def image_numbers(self) -> list[int]:
+        """A number for each record's image, for COCO's evaluators: image ids may be words, which they cannot read."""
+        numbers = {record.image_id: number for number, record in enumerate(self.records)}
+        return [numbers[record.image_id] for record in self.records]
+
+    def subset(self, chosen: Mask) -> Self:
+        """The poses where `chosen` [N] is true."""
+        records = [record for record, kept in zip(self.records, chosen, strict=True) if kept]
+        return type(self)(records, self.keypoints[chosen], self.scores[chosen], self.areas[chosen])
+
+
+# A metric of one's own: from poses and their skeleton to a number.
+PoseMetric = Callable[[Poses, Skeleton], float]
+
+
+class ValidationMetric(Metric):
+    """AP, AR and distances of poses in image pixels.
+
+    Each instance counts once, however many processes saw it, so the metrics do not depend on their number: the states
+    of all processes are concatenated, and `_poses` keeps one entry for each record.
+
+    Args:
+        records: the validation records; `update` refers to them by index.
+        skeleton: of the records, with OKS sigmas.
+        areas: [N] squared object scales of the records; None takes those of the annotations.
+        more: further metrics by name.
+    """
+
+    full_state_update = False
+    index: list[Tensor]
+    keypoints: list[Tensor]
+    scores: list[Tensor]
+
+    def __init__(
+        self,
+        records: Sequence[PoseRecord],
+        skeleton: Skeleton,
+        areas: Floats | None = None,
+        more: Mapping[str, PoseMetric] | None = None,
+    ):
+        super().__init__()
+        self.records = records
+        self.areas = annotated_area(records) if areas is None else areas
+        self.skeleton = skeleton
+        self.more = dict(more or {})
+        self.poses: Poses | None = None
+        for state in ("index", "keypoints", "scores"):
+            self.add_state(state, default=[], dist_reduce_fx="cat")
+
+    def update(self, index: Tensor, keypoints: Tensor, scores: Tensor) -> None:
+        """Add poses.
+
+        Args:
+            index: [B] of the records.
+            keypoints: [B, K, 2] in image pixels.
+            scores: [B, K] confidences.
+        """
+        self.index.append(index)
+        self.keypoints.append(keypoints.double())
+        self.scores.append(scores.double())
+
+    def compute(self) -> dict[str, float]:
+        """Return COCO's AP, AP50, AP75 and AR, AP by Equation 18 of the thesis, distances in image pixels, and `more`.
+
+        The distances are mean and median over all visible keypoints of all animals.
+
+        Raises:
+            ValueError: AP cannot be computed; the message says why.
+        """
+        self.poses = poses = self._poses()
+        coco = poses.coco_metrics(self.skeleton.sigmas)
+        distances = poses.distances[poses.visible]
+        own = {
+            "AP_eq18": mean_share_above(poses.oks(self.skeleton.sigmas)),
+            "mean_error_px": float(distances.mean()),
+            "median_error_px": float(np.median(distances)),
+        }
+        more = {name: float(metric(poses, self.skeleton)) for name, metric in self.more.items()}
+        return {name: coco[name] for name in ("AP", "AP50", "AP75", "AR")} | own | more
+
+    def _poses(self) -> Poses:
+        """Return what was collected, once a record and in the records' order."""
+
+        def joined(state: list[Tensor] | Tensor) -> AnyArray:
+            # A list on one process, one tensor after merging several.
+            return (state if isinstance(state, Tensor) else torch.cat(state)).cpu().numpy()
+
+        index, first = np.unique(joined(self.index), return_index=True)
+        records = [self.records[position] for position in index]
+        return Poses(records, joined(self.keypoints)[first], joined(self.scores)[first], self.areas[index])
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return the poses of the last `compute` in COCO results format, under the dataset's own image ids."""
+        assert self.poses is not None, "compute() comes first"
+        records = self.poses.records
+        results = pose_results([record.image_id for record in records], self.poses.keypoints, self.poses.scores)
+        return [result | {"instance": record.id} for result, record in zip(results, records, strict=True)]

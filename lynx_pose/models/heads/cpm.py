@@ -1,0 +1,83 @@
+"""Convolutional Pose Machines (Wei et al. 2016, arXiv 1602.00134): image features as backbone, stages as head."""
+
+import torch
+from torch import Tensor, nn
+
+from lynx_pose.errors import InputError
+from lynx_pose.models.backbones import FeatureInfo
+from lynx_pose.models.codecs.heatmap_codec import HeatmapCodec
+from lynx_pose.models.heads.heatmap import StagedHeatmaps, to_heatmaps
+
+
+class CpmFeatures(nn.Module):
+    """Three wide convolutions with pooling, from crops [B, 3, H, W] to features [B, 128, H/8, W/8].
+
+    The paper has no batch normalisation and a tower of its own for the first stage; here all stages share
+    one, normalised, so that it trains from random weights.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks = [[*_convolution(channels, 128, 9), nn.MaxPool2d(3, 2, 1)] for channels in (3, 128, 128)]
+        self.layers = nn.Sequential(*(layer for block in blocks for layer in block))
+        self.feature_info = FeatureInfo(128, 8)
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Return one feature map."""
+        return [self.layers(pixels)]
+
+
+class CpmHead(StagedHeatmaps):
+    """A first guess from the image alone, then stages that see the image and the guess before.
+
+    Args:
+        in_channels: of the image features.
+        in_stride: of the image features; the heatmaps have the same.
+        num_keypoints: K.
+        codec: between coordinates and heatmaps.
+        loss: of heatmaps, targets and weights.
+        stages: S; the paper has up to 6.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        in_stride: int,
+        num_keypoints: int,
+        codec: HeatmapCodec,
+        loss: nn.Module,
+        stages: int = 6,
+    ):
+        super().__init__(codec, loss)
+        if codec.stride != in_stride:
+            raise InputError(f"model=cpm: head.codec.stride must be that of the features, {in_stride}")
+        self.first = nn.Sequential(
+            *_convolution(in_channels, 32, 5),
+            *_convolution(32, 512, 9),
+            *_convolution(512, 512, 1),
+            to_heatmaps(512, num_keypoints),
+        )
+        self.context = nn.Sequential(*_convolution(in_channels, 32, 5))
+        self.refinements = nn.ModuleList(_refinement(32 + num_keypoints, num_keypoints) for _ in range(stages - 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn features [B, C, h, w] into heatmaps [B, S, K, h, w]."""
+        stages = [self.first(features)]
+        context = self.context(features)
+        for refinement in self.refinements:
+            stages.append(refinement(torch.cat([context, stages[-1]], dim=1)))
+        return torch.stack(stages, dim=1)
+
+
+def _refinement(in_channels: int, num_keypoints: int) -> nn.Module:
+    """Three wide convolutions, which see most of the animal, and two of 1×1."""
+    wide = [layer for channels in (in_channels, 128, 128) for layer in _convolution(channels, 128, 11)]
+    return nn.Sequential(*wide, *_convolution(128, 128, 1), to_heatmaps(128, num_keypoints))
+
+
+def _convolution(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    ]

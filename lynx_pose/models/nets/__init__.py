@@ -1,0 +1,1 @@
+"""Networks that are more than a backbone and a head."""

@@ -1,0 +1,191 @@
+"""A page where a person drops an image, marks the animal, and sees its pose."""
+
+import base64
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from omegaconf import DictConfig
+from PIL import Image
+
+# Before gradio is imported: it would tell its makers of each start, and ask them for a newer version.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+from lynx_pose.arrays import Pixels
+from lynx_pose.data.skeleton import Skeleton
+from lynx_pose.errors import InputError
+from lynx_pose.prediction.estimator import AnimalPoses, PoseEstimator, load, to_pixels
+from lynx_pose.visualization.svg import pose_svg
+
+try:
+    import gradio
+except ImportError:
+    raise InputError("the page needs gradio: pip install 'lynx-pose[demo]'") from None
+
+log = logging.getLogger(__name__)
+# It tells of each request that the page makes.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+# Of the picture on the page, in pixels.
+SHOWN = 900
+EXAMPLES = 3
+INTRODUCTION = """# Pose of a lynx
+
+Drop an image. Click two opposite corners of the animal's box in it, or leave the box empty for the whole
+image. Point at a keypoint for its name and confidence."""
+Corner = tuple[int, int]
+
+
+def serve(cfg: DictConfig) -> None:
+    """Serve the page until the process is stopped.
+
+    Raises:
+        InputError: the network cannot be used, or the address is taken.
+    """
+    page = make_page(load(cfg.run), cfg.max_megapixels)
+    try:
+        page.launch(
+            server_name=cfg.host,
+            server_port=cfg.port,
+            share=False,
+            quiet=True,
+            max_file_size=f"{cfg.max_megabytes}mb",
+            prevent_thread_lock=True,
+        )
+    except OSError as error:
+        raise InputError(f"host={cfg.host} port={cfg.port}: cannot be used ({error}); choose another port") from None
+    log.info("http://%s:%d  (Ctrl-C ends it)", cfg.host, cfg.port)
+    page.block_thread()
+
+
+def make_page(estimator: PoseEstimator, max_megapixels: float) -> gradio.Blocks:
+    """Build the page around a network."""
+
+    def find_pose(path: str | None, box: str) -> tuple[str, list[list[Any]], str]:
+        try:
+            return predict_upload(estimator, path, box, max_megapixels)
+        except InputError as error:
+            raise gradio.Error(str(error).replace(f"{path}: ", "")) from None
+
+    with gradio.Blocks(title="lynx_pose", analytics_enabled=False) as page:
+        gradio.Markdown(INTRODUCTION)
+        corner = gradio.State(None)
+        with gradio.Row():
+            with gradio.Column():
+                upload = gradio.Image(type="filepath", sources=["upload"], label="image")
+                box = gradio.Textbox(label="box: x, y, width, height in pixels", placeholder="the whole image")
+                button = gradio.Button("Find the pose", variant="primary")
+            with gradio.Column():
+                shown = gradio.HTML(label="pose")
+                table = gradio.Dataframe(headers=["keypoint", "x", "y", "confidence"], label="keypoints")
+                download = gradio.DownloadButton("Download as JSON")
+        gradio.Examples(examples(), upload, label="rendered examples")
+        upload.select(add_corner, [corner, box], [corner, box])
+        upload.upload(lambda: (None, ""), None, [corner, box])
+        button.click(find_pose, [upload, box], [shown, table, download], api_name="pose")
+    return page
+
+
+def add_corner(corner: Corner | None, box: str, event: gradio.SelectData) -> tuple[Corner | None, str]:
+    """Note a clicked corner; two of them make a box."""
+    x, y = (int(value) for value in event.index)
+    if corner is None:
+        return (x, y), box
+    left, top = min(x, corner[0]), min(y, corner[1])
+    return None, f"{left}, {top}, {abs(x - corner[0])}, {abs(y - corner[1])}"
+
+
+def predict_upload(
+    estimator: PoseEstimator, path: str | None, box: str, max_megapixels: float
+) -> tuple[str, list[list[Any]], str]:
+    """Find the pose in an uploaded image.
+
+    Args:
+        estimator: finds it.
+        path: of the image; None where there is none.
+        box: as typed: four numbers, or nothing for the whole image.
+        max_megapixels: that it may have.
+
+    Returns:
+        the picture with its pose as HTML, a row a keypoint, and a JSON file with the same values.
+
+    Raises:
+        InputError: something of it cannot be used.
+    """
+    if path is None:
+        raise InputError("drop an image first")
+    require_small(path, max_megapixels)
+    pixels = to_pixels(path)
+    poses = estimator.predict(pixels, parse_box(box))
+    names = estimator.skeleton.names
+    rows = [
+        [name, round(float(x), 1), round(float(y), 1), round(float(confidence), 3)]
+        for name, (x, y), confidence in zip(names, poses.keypoints[0], poses.confidences[0], strict=True)
+    ]
+    return pose_html(pixels, poses, estimator.skeleton), rows, _json_file(poses, rows)
+
+
+def parse_box(box: str) -> list[list[float]] | None:
+    """Read a box; None for the whole image."""
+    if not box.strip():
+        return None
+    try:
+        x, y, width, height = (float(value) for value in box.split(","))
+    except ValueError:
+        raise InputError(f"the box {box!r} is not four numbers: x, y, width, height") from None
+    return [[x, y, width, height]]
+
+
+def require_small(path: str, max_megapixels: float) -> None:
+    """Refuse an image by the size that its header claims, before it is decoded."""
+    try:
+        with Image.open(path) as image:
+            megapixels = image.width * image.height / 1e6
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"the file is no image that can be decoded ({type(error).__name__})") from None
+    if megapixels > max_megapixels:
+        raise InputError(f"the image has {megapixels:.0f} megapixels; up to {max_megapixels:g} are taken")
+
+
+def pose_html(pixels: Pixels, poses: AnimalPoses, skeleton: Skeleton) -> str:
+    """Return an image [H, W, 3] with the pose of its first animal over it, as HTML."""
+    scale = min(1.0, SHOWN / max(pixels.shape[:2]))
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    jpeg = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1].tobytes()
+    points, confidences = poses.keypoints[0] * scale, poses.confidences[0]
+    overlay = pose_svg(points, confidences, np.ones(len(points), bool), skeleton, size)
+    source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    return (
+        "<style>.pose svg {position: absolute; inset: 0; width: 100%}</style>"
+        f'<div class="pose" style="position: relative"><img src="{source}" style="width: 100%" '
+        f'alt="image with the pose over it">{overlay}</div>'
+    )
+
+
+def _json_file(poses: AnimalPoses, rows: Sequence[Sequence[Any]]) -> str:
+    content = {
+        "box": poses.boxes[0].tolist(),
+        "score": float(poses.scores[0]),
+        "keypoints": {name: {"x": x, "y": y, "confidence": confidence} for name, x, y, confidence in rows},
+    }
+    path = Path(tempfile.mkdtemp(prefix="lynx_pose-")) / "pose.json"
+    path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    return str(path)
+
+
+def examples() -> list[str]:
+    """Render images to try the page with."""
+    from lynx_pose.data.synthetic.synthetic_image import render_image
+
+    folder = Path(tempfile.mkdtemp(prefix="lynx_pose-examples-"))
+    paths = []
+    for index in range(EXAMPLES):
+        paths.append(str(folder / f"rendered-{index}.jpg"))
+        Image.fromarray(render_image(0, index).image).save(paths[-1])
+    return paths

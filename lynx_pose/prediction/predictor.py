@@ -1,0 +1,164 @@
+"""The work of `python -m lynx_pose.predict`."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from omegaconf import DictConfig
+from rich.progress import track
+
+from lynx_pose.arrays import Pixels
+from lynx_pose.data.skeleton import Skeleton
+from lynx_pose.errors import InputError
+from lynx_pose.evaluation.calibration import Calibration
+from lynx_pose.files import atomic_path, fingerprint, read_json, write_json, write_text
+from lynx_pose.machine import usable_cores
+from lynx_pose.prediction.batching import BatchPredictor
+from lynx_pose.prediction.box_sources import read_boxes
+from lynx_pose.prediction.estimator import PoseEstimator, load
+from lynx_pose.prediction.media import Media, find_media, is_video
+from lynx_pose.prediction.pose_log import AnimalPose, ImagePoses, PoseLog
+from lynx_pose.prediction.video import draw_video, smooth_poses
+from lynx_pose.prediction.writers import PoseWriter
+from lynx_pose.visualization.draw import draw_pose
+
+log = logging.getLogger(__name__)
+# Problems that are shown one by one; all of them are in problems.txt.
+SHOWN_PROBLEMS = 10
+Draw = Callable[[Pixels, Sequence[AnimalPose]], Pixels]
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """What `predict_images` leaves.
+
+    Args:
+        poses: what was found, to go through.
+        media: that it was found in.
+        paths: of the files for other programs.
+    """
+
+    poses: PoseLog
+    media: Media
+    paths: Sequence[Path]
+
+
+def load_estimator(cfg: DictConfig) -> PoseEstimator:
+    """Load the network that `conf/predict.yaml` describes."""
+    return load(cfg.run, batch_size=cfg.batch_size, flip_test=cfg.flip_test, precision=cfg.precision, device=cfg.device)
+
+
+def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> PredictionResult:
+    """Find the poses in images and videos as configured in `conf/predict.yaml`.
+
+    Args:
+        cfg: the configuration.
+        estimator: None loads the configured one.
+
+    Raises:
+        InputError: an option, the boxes or the output cannot be used. Files that cannot be read are listed at the
+            end, and no error.
+    """
+    estimator = estimator or load_estimator(cfg)
+    # Before the first batch, so that each image's poses are those of one network, whenever it was predicted.
+    estimator.network.fold_batchnorm()
+    media = find_media(cfg.images if isinstance(cfg.images, str) else list(cfg.images))
+    boxes = read_boxes(str(cfg.boxes), media, cfg.box_category, cfg.box_confidence)
+    settings = {
+        "network": _network_fingerprint(Path(cfg.run).expanduser()),
+        "images": str(media.folder),
+        "boxes": boxes.fingerprint,
+        **{key: cfg[key] for key in ("flip_test", "precision", "smooth", "min_confidence")},
+    }
+    with PoseLog(Path(cfg.output).expanduser(), settings) as poses:
+        calibration = _calibration(cfg, poses.folder, estimator.skeleton)
+        draw = functools.partial(draw_animals, skeleton=estimator.skeleton, min_confidence=cfg.min_confidence)
+        save = functools.partial(_save_drawing, poses.folder / "drawn", draw) if cfg.draw else None
+        predictor = BatchPredictor(estimator, media, boxes, cfg.workers or usable_cores(), save)
+        rest = [name for name in media.names if not poses.is_done(name)]
+        if len(rest) < len(media.names):
+            log.info("%d of %d files are done already", len(media.names) - len(rest), len(media.names))
+        for found in track(predictor(rest), "looking for poses", total=len(rest), disable=not rest):
+            poses.add(found)
+        smoothed = _Smoothed(poses, cfg.smooth) if cfg.smooth else poses
+        if cfg.draw:
+            _draw_videos(smoothed, media, poses.folder / "drawn", draw)
+        paths = PoseWriter(poses.folder, estimator.skeleton, cfg.min_confidence, calibration).write(smoothed)
+        _log_result(poses, paths)
+    return PredictionResult(poses, media, paths)
+
+
+def _network_fingerprint(run: Path) -> str:
+    return fingerprint([run / "checkpoints" / "best.ckpt" if run.is_dir() else run])
+
+
+class _Smoothed:
+    """What was found, with the poses in videos smoothed."""
+
+    def __init__(self, poses: PoseLog, sigma: float):
+        self.poses = poses
+        self.sigma = sigma
+
+    def __iter__(self) -> Iterator[ImagePoses]:
+        return (smooth_poses(found, self.sigma) if found.fps else found for found in self.poses)
+
+
+def draw_animals(pixels: Pixels, animals: Sequence[AnimalPose], skeleton: Skeleton, min_confidence: float) -> Pixels:
+    """Draw the poses of animals on a copy of [H, W, 3] RGB."""
+    for animal in animals:
+        points = np.array(animal.keypoints)
+        pixels = draw_pose(pixels, points[:, :2], points[:, 2] >= min_confidence, skeleton)
+    return pixels
+
+
+def _save_drawing(folder: Path, draw: Draw, name: str, pixels: Pixels, animals: Sequence[AnimalPose]) -> None:
+    path = folder / name
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        path = path.with_name(f"{path.name}.jpg")
+    with atomic_path(path) as draft:
+        if not cv2.imwrite(str(draft), cv2.cvtColor(draw(pixels, animals), cv2.COLOR_RGB2BGR)):
+            raise InputError(f"{path}: the image cannot be written")
+
+
+def _draw_videos(poses: PoseLog | _Smoothed, media: Media, folder: Path, draw: Draw) -> None:
+    for found in poses:
+        path = (folder / found.name).with_suffix(".mp4")
+        if is_video(found.name) and found.is_read and not path.exists():
+            draw_video(media.path(found.name), found, path, draw)
+
+
+def _calibration(cfg: DictConfig, folder: Path, skeleton: Skeleton) -> Calibration | None:
+    """Calibrate, or take the calibration that an earlier call wrote."""
+    path = folder / "calibration.json"
+    if path.exists():
+        return Calibration.from_dict(read_json(path))
+    if not cfg.calibrate:
+        return None
+    run = Path(cfg.run).expanduser()
+    if not run.is_dir():
+        raise InputError(f"calibrate=true: needs the folder of a run, whose validation set it takes, not {run}")
+    # Imported here, because ONNX files are predicted with where torch is not.
+    from lynx_pose.evaluation.reliability import calibrate
+
+    calibration, page = calibrate(run, list(cfg.overrides), folder)
+    write_json(path, calibration.to_dict(skeleton.names))
+    write_text(folder / "calibration.html", page)
+    return calibration
+
+
+def _log_result(poses: PoseLog, paths: Sequence[Path]) -> None:
+    problems = [problem for found in poses for problem in found.problems]
+    animals = sum(len(one) for found in poses for one in found.frames)
+    log.info("%d animals in %d images and videos", animals, len(poses))
+    if problems:
+        path = poses.folder / "problems.txt"
+        write_text(path, "\n".join(problems) + "\n")
+        log.warning("%d could not be used, all in %s:", len(problems), path)
+        for problem in problems[:SHOWN_PROBLEMS]:
+            log.warning("  %s", problem)
+    for path in paths:
+        log.info("%s", path)

@@ -1,0 +1,158 @@
+"""The report itself: one HTML file that needs nothing else, and its tables as Markdown and CSV."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lynx_pose.files import write_text
+from lynx_pose.reporting.curves import ap_curves, correction_plot, interval_plot, prediction_curves
+from lynx_pose.reporting.galleries import GalleryRow, chosen_rows, learning_row, worst_rows
+from lynx_pose.reporting.html import page_environment
+from lynx_pose.reporting.model_card import write_cards
+from lynx_pose.reporting.published import published_lines, published_predictions, published_tables
+from lynx_pose.reporting.run_results import Run, find_runs
+from lynx_pose.reporting.study import Comparison, compare_groups, findings, study_table
+from lynx_pose.reporting.tables import (
+    Table,
+    ap_table,
+    predictions_table,
+    published_ap_table,
+    runs_csv,
+    stages,
+    to_csv,
+    to_markdown,
+    to_terminal,
+)
+from lynx_pose.reporting.validation_poses import Validation, read_validation
+from lynx_pose.sweeps.sweep_folder import newest_sweep
+
+PICTURES = 6
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report says of some runs, before it is written.
+
+    Args:
+        runs: all of them, finished or not.
+        tables: architecture × augmentation first.
+        comparisons: of groups.
+        validation: the runs' poses, where the dataset is at hand.
+    """
+
+    runs: Sequence[Run]
+    tables: Sequence[Table]
+    comparisons: Sequence[Comparison]
+    validation: Validation | None
+
+    @property
+    def findings(self) -> list[str]:
+        """What the comparisons support, in words."""
+        return findings(self.comparisons)
+
+
+def make_report(sweeps: Sequence[Path]) -> Report:
+    """Read the runs of sweep or run folders and compute all tables."""
+    runs = find_runs(sweeps)
+    validation = read_validation(runs)
+    comparisons = compare_groups(runs, validation)
+    optional = [
+        study_table(runs, comparisons),
+        *(published_ap_table(runs, published) for published in published_tables()),
+        predictions_table(runs, validation, published_predictions()),
+    ]
+    return Report(runs, [ap_table(runs), *(table for table in optional if table)], comparisons, validation)
+
+
+def report(sweeps: Sequence[Path]) -> None:
+    """Write the report of sweep or run folders, by default of the newest sweep, and print its table and findings."""
+    page, content = write_report(list(sweeps) or [newest_sweep(Path("multirun"))])
+    console = Console()
+    console.print(to_terminal(content.tables[0]))
+    for sentence in content.findings:
+        console.print(sentence, markup=False, highlight=False)
+    for run in content.runs:
+        if run.summary["status"] == "failed":
+            console.print(f"{run.label} failed: {run.summary.get('error')}", style="red", markup=False)
+    console.print(str(page.resolve()), soft_wrap=True, markup=False, highlight=False)
+
+
+def write_report(sweeps: Sequence[Path]) -> tuple[Path, Report]:
+    """Write report.html, report.md, report.csv and the tables' own CSV files into the first folder.
+
+    Each completed run gets a model card in its own folder.
+
+    Args:
+        sweeps: folders of sweeps or runs; their runs share the tables.
+
+    Returns:
+        The page's path, and what it says.
+    """
+    report = make_report(sweeps)
+    folder = sweeps[0]
+    write_text(folder / "report.html", render(report))
+    markdown = [to_markdown(report.tables[0]), *report.findings, *(to_markdown(table) for table in report.tables[1:])]
+    write_text(folder / "report.md", "\n".join(markdown))
+    write_text(folder / "report.csv", runs_csv(report.runs))
+    for table in report.tables:
+        write_text(folder / "report-tables" / f"{table.key}.csv", to_csv(table))
+    write_cards(report.runs, report.validation)
+    return folder / "report.html", report
+
+
+def render(report: Report) -> str:
+    """Return the page's HTML."""
+    template = page_environment().get_template("report.html.j2")
+    runs = report.runs
+    experiments = dict.fromkeys(run.summary.get("choices", {}).get("experiment") or "" for run in runs)
+    return template.render(
+        tables=report.tables,
+        runs=runs,
+        data=_data(runs),
+        readings=sorted({_choice(run, "aug/geometry") for run in runs}),
+        scales=sorted({_choice(run, "object_scale") for run in runs}),
+        first_weights=sorted({_choice(run, "init") for run in runs}),
+        curves=ap_curves(runs, [line for experiment in experiments for line in published_lines(experiment)]),
+        intervals=interval_plot(report.comparisons) if report.comparisons else "",
+        findings=report.findings,
+        **_pose_parts(report),
+    )
+
+
+def _pose_parts(report: Report) -> dict[str, Any]:
+    """Return figures and pictures that need the runs' poses; empty where the dataset is gone."""
+    validation, runs = report.validation, report.runs
+    chosen = [run for _, _, run in stages(runs) if validation and run in validation]
+    if validation is None or not chosen:
+        return {"predictions": "", "correction": "", "galleries": []}
+    skeleton = validation.annotations.skeleton
+    sizes = {record.image_id: record.image_size for record in validation.annotations.records}
+    first = chosen[0]
+    return {
+        "predictions": prediction_curves(runs, validation),
+        "correction": correction_plot(validation[first], list(sizes.values()), skeleton.sigmas),
+        "correction_of": first.label,
+        "galleries": _galleries(runs, validation),
+    }
+
+
+def _galleries(runs: Sequence[Run], validation: Validation) -> list[tuple[str, list[GalleryRow]]]:
+    galleries = [
+        ("Poses on the validation set", chosen_rows(runs, validation, PICTURES)),
+        ("Where the baseline does worst", worst_rows(runs, validation)),
+        ("One animal through the epochs", learning_row(runs, validation)),
+    ]
+    return [(title, rows) for title, rows in galleries if rows]
+
+
+def _data(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return what the runs say of their dataset; a run that failed early says nothing."""
+    return next((run.summary["data"] for run in runs if "data" in run.summary), {})
+
+
+def _choice(run: Run, group: str) -> str:
+    """Name what a run chose of a configuration group."""
+    return str(run.summary.get("choices", {}).get(group, "none"))

@@ -1,0 +1,130 @@
+"""What a report needs to know of each run, read from the files that the run wrote."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lynx_pose.config import WITHOUT_EFFECT, is_under
+from lynx_pose.errors import InputError
+from lynx_pose.sweeps.sweep_folder import job_folders
+from lynx_pose.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run, finished or not.
+
+    Args:
+        folder: of the run.
+        config: as composed.
+        summary: content of summary.json.
+        curve: (epoch, AP) of every validated epoch; epochs count from 0, and −1 is before training.
+        row: name of the table's row: the architecture, and what else distinguishes it from others of the report.
+    """
+
+    folder: RunFolder
+    config: DictConfig
+    summary: dict[str, Any]
+    curve: tuple[tuple[int, float], ...]
+    row: str = ""
+
+    @property
+    def name(self) -> str:
+        """Architecture and augmentation."""
+        return str(self.config.name)
+
+    @property
+    def label(self) -> str:
+        """Name for a legend: unique within its sweep."""
+        return self.folder.path.name
+
+    @property
+    def model(self) -> str:
+        """Architecture."""
+        return str(self.config.model.name)
+
+    @property
+    def seed(self) -> int:
+        """Of weights, order and augmentation."""
+        return int(self.config.seed)
+
+    @property
+    def augmentation(self) -> str:
+        """Column of the table: the augmentation group, or `baseline` for weights that were not trained."""
+        return str(self.config.aug.name) if self.config.fit else "baseline"
+
+    @property
+    def completed(self) -> bool:
+        """Whether it ran to its end; the metrics of others are not final."""
+        return bool(self.summary["status"] == "completed")
+
+    @property
+    def best(self) -> dict[str, float]:
+        """Metrics of the best epoch; empty if it did not get that far."""
+        best: dict[str, float] = self.summary.get("best", {}) or {}
+        return best
+
+
+def find_runs(paths: Sequence[Path]) -> list[Run]:
+    """Read the runs of sweep folders, or of run folders.
+
+    Raises:
+        InputError: a folder holds no run, or the runs are of different datasets.
+    """
+    runs = []
+    for path in paths:
+        folders = [RunFolder(path)] if RunFolder(path).config.is_file() else job_folders(path)
+        if not folders:
+            raise InputError(f"{path}: holds no run and no sweep; give a folder that lynx_pose.train wrote")
+        runs += [_read_run(folder) for folder in folders]
+    data = {(run.summary["data"]["name"], run.summary["data"]["fingerprint"]) for run in runs if "data" in run.summary}
+    if len(data) > 1:
+        named = ", ".join(f"{name} ({fingerprint})" for name, fingerprint in sorted(data))
+        raise InputError(f"the runs are of different datasets, {named}; their metrics cannot share a table")
+    return _with_rows(runs)
+
+
+def _read_run(folder: RunFolder) -> Run:
+    return Run(folder, folder.read_config(), folder.read_summary(), _read_curve(folder.metrics))
+
+
+# What tables show otherwise.
+SHOWN_OTHERWISE = ("model", "aug", "fit", "column", "seed", "experiment", "name")
+
+
+def _with_rows(runs: Sequence[Run]) -> list[Run]:
+    """Name each run's row by its architecture and the options in which it differs from others of that architecture.
+
+    So runs with different options never share a cell.
+    """
+    options = [_options(run) for run in runs]
+    named = []
+    for run, own in zip(runs, options, strict=True):
+        others = [other for peer, other in zip(runs, options, strict=True) if peer.model == run.model]
+        keys = dict.fromkeys(key for other in others for key in other)
+        varying = [key for key in keys if len({other.get(key) for other in others}) > 1]
+        parts = [f"{key}={own[key]}" for key in varying if key in own and key != "variant"]
+        label = run.name if "variant" in varying else run.model
+        named.append(replace(run, row=", ".join([label, *parts])))
+    return named
+
+
+def _options(run: Run) -> dict[str, str]:
+    pairs = (override.lstrip("+~").partition("=") for override in run.summary.get("overrides", []))
+    kept = {key: value for key, _, value in pairs if key not in SHOWN_OTHERWISE}
+    return {key: value for key, value in kept.items() if not is_under(key, WITHOUT_EFFECT)}
+
+
+def _read_curve(path: Path) -> tuple[tuple[int, float], ...]:
+    if not path.is_file():
+        return ()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("val/AP")]
+        return tuple((int(row["epoch"]), float(row["val/AP"])) for row in rows)
+    except (KeyError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}: is damaged ({error})") from None

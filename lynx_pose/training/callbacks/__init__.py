@@ -1,0 +1,1 @@
+"""What happens beside training: metrics.csv, the best epoch, progress, pictures."""

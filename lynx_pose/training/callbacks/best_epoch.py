@@ -1,0 +1,82 @@
+"""The best epoch: its metrics, its weights and its poses, which always belong together."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from lynx_pose.files import RetriedWrites
+from lynx_pose.training.run_folder import RunFolder
+from lynx_pose.training.task import PoseTask
+
+Row = dict[str, float | int | None]
+
+
+class BestEpoch(pl.Callback):
+    """Keeps checkpoints/best.ckpt and predictions.json of the epoch with the highest AP.
+
+    Of epochs with the same AP the one with the lower median error is better: while AP is still 0, networks learn. It
+    is decided here and nowhere else, on the metrics in full precision, the same in every process.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
+        self.metrics: Row = {}
+        self._writes = RetriedWrites()
+        self._validated = False
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Not every epoch is validated."""
+        self._validated = False
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Note that this epoch has metrics of its own."""
+        self._validated = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """If the epoch is the best so far, keep what it reached."""
+        assert isinstance(module, PoseTask)
+        if self._validated and self.is_better(module.val_metrics):
+            self._keep(trainer, module, trainer.current_epoch)
+        elif trainer.is_global_zero:
+            self._writes.flush(f"epoch {trainer.current_epoch}")
+
+    def is_better(self, metrics: dict[str, float]) -> bool:
+        """Whether metrics are better than those of the best epoch so far."""
+        if not self.metrics:
+            return True
+
+        def rank(row: Any) -> tuple[float, float]:
+            return row["AP"], -row["median_error_px"]
+
+        return rank(metrics) > rank(self.metrics)
+
+    def keep_untrained(self, trainer: pl.Trainer, task: PoseTask) -> None:
+        """Take weights that were not trained for the best, as epoch −1."""
+        self._keep(trainer, task, -1)
+
+    def _keep(self, trainer: pl.Trainer, task: PoseTask, epoch: int) -> None:
+        logged = trainer.callback_metrics
+        progress: Row = {
+            "epoch": epoch,
+            "step": trainer.global_step,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None,
+            "train/loss": float(logged["train/loss"]) if "train/loss" in logged else None,
+            "loss": float(logged["val/loss"]),
+        }
+        self.metrics = {**progress, **task.val_metrics}
+        # Every process takes part in writing a checkpoint.
+        trainer.save_checkpoint(self.folder.best, weights_only=True)
+        if trainer.is_global_zero:
+            self._writes.add(self.folder.predictions, task.metric.results())
+            self._writes.flush(f"epoch {epoch}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        return {"metrics": self.metrics}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where the checkpoint was written."""
+        self.metrics = state["metrics"]

@@ -1,0 +1,64 @@
+"""Where a run lies, and from which checkpoint it goes on."""
+
+import os
+from pathlib import Path
+
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from lynx_pose.config import WITHOUT_EFFECT, differing_keys
+from lynx_pose.errors import InputError
+from lynx_pose.training.checkpoint import resumable_checkpoint
+from lynx_pose.training.run_folder import RunFolder
+
+
+def find_run_folder(cfg: DictConfig, hydra_cfg: DictConfig) -> RunFolder:
+    """Return Hydra's output folder, or that of the run which `ckpt` continues.
+
+    Raises:
+        InputError: `ckpt` is not in the folder of a run.
+    """
+    if not cfg.ckpt:
+        return RunFolder(Path(hydra_cfg.runtime.output_dir))
+    folder = RunFolder(Path(cfg.ckpt).expanduser().resolve().parent.parent)
+    if not Path(cfg.ckpt).expanduser().is_file() and not folder.before_last.is_file():
+        raise InputError(f"ckpt={cfg.ckpt}: there is no such file; give <run>/checkpoints/last.ckpt")
+    return folder
+
+
+def find_checkpoint(cfg: DictConfig, folder: RunFolder) -> Path | None:
+    """Return what to continue from, as asked for by `ckpt`, by a resumed sweep, or by SLURM that starts us again."""
+    if cfg.ckpt:
+        return resumable_checkpoint(Path(cfg.ckpt).expanduser().resolve())
+    if _may_be_repeated(cfg) and (folder.last.is_file() or folder.before_last.is_file()):
+        return resumable_checkpoint(folder.last)
+    return None
+
+
+def _may_be_repeated(cfg: DictConfig) -> bool:
+    """Whether the folder may hold an earlier attempt at this very run."""
+    return bool(cfg.sweep.resume) or int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
+
+
+def require_own_folder(cfg: DictConfig, hydra_cfg: DictConfig, folder: RunFolder, checkpoint: Path | None) -> None:
+    """Refuse a folder in which another run lies.
+
+    Raises:
+        InputError: it says what to do instead.
+    """
+    if cfg.sweep.resume and hydra_cfg.mode != RunMode.MULTIRUN:
+        raise InputError(f"sweep.resume={cfg.sweep.resume}: belongs to sweeps; add -m, or continue one run with ckpt=")
+    if checkpoint is None:
+        if folder.summary.exists() and not _may_be_repeated(cfg):
+            raise InputError(
+                f"{folder.path}: holds a run already. Choose another folder, or continue it with ckpt={folder.last}"
+            )
+        return
+    # How long and on what it trains may change as well.
+    differing = differing_keys(cfg, folder.read_config(), (*WITHOUT_EFFECT, "trainer"))
+    if differing:
+        raise InputError(
+            f"ckpt={cfg.ckpt}: that run was configured differently in {', '.join(differing)}. Repeat its "
+            f"own options, which {folder.overrides} lists, or start a new run from it with init=run "
+            f"init.path={folder.path}"
+        )

@@ -1,0 +1,172 @@
+"""What summary.json says of a run, from its beginning to its end."""
+
+import logging
+import platform
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from types import FrameType
+from typing import Any, NoReturn
+
+import pytorch_lightning as pl
+import torch
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from lynx_pose.cli import plain_message
+from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.errors import InputError, ProcessError
+from lynx_pose.files import write_json
+from lynx_pose.training.callbacks.best_epoch import BestEpoch
+from lynx_pose.training.callbacks.epoch_log import EpochLog
+from lynx_pose.training.callbacks.throughput import Throughput
+from lynx_pose.training.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+Summary = dict[str, Any]
+PACKAGES = (
+    "torch",
+    "pytorch-lightning",
+    "timm",
+    "albumentations",
+    "opencv-python-headless",
+    "faster-coco-eval",
+)
+
+
+@contextmanager
+def track_summary(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iterator[Summary]:
+    """Keep summary.json true: running, then completed, interrupted or failed, with the reason."""
+    summary = _begin(folder, cfg, hydra_cfg)
+    start = time.monotonic()
+    write_json(folder.summary, summary)
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        # At once, because what stops us may not wait until all is closed.
+        _write(folder, summary | {"status": "interrupted"})
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield summary
+        summary["status"] = "completed"
+    except (KeyboardInterrupt, SystemExit):
+        # Lightning shuts down its workers and then exits, after some signals with the code of success.
+        summary["status"] = "interrupted"
+        raise SystemExit(1) from None
+    except BaseException as error:  # the summary has to say how a run ended, whatever ended it
+        error = explain_out_of_memory(error, cfg)
+        summary["status"] = "failed"
+        summary["error"] = plain_message(error)
+        if hydra_cfg.mode == RunMode.MULTIRUN:
+            # Hydra reports the first failure only, and not before the sweep's end.
+            unforeseen = None if isinstance(error, InputError | ProcessError) else error
+            log.error("%s failed: %s", cfg.name, summary["error"], exc_info=unforeseen)
+        raise error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        summary["seconds"] = round(time.monotonic() - start, 1)
+        _write(folder, summary)
+
+
+def _begin(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Summary:
+    """Return what is known before a run begins, and of its earlier attempt what this one has to keep to."""
+    earlier = folder.read_summary()
+    summary: Summary = {
+        "name": cfg.name,
+        "status": "running",
+        "overrides": list(hydra_cfg.overrides.task),
+        "choices": {str(group): choice for group, choice in hydra_cfg.runtime.choices.items() if choice},
+        "seed": cfg.seed,
+        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "threads": torch.get_num_threads(),
+        "wandb": earlier.get("wandb"),
+    }
+    if "data" in earlier:
+        summary["data"] = earlier["data"]
+    return summary
+
+
+def _write(folder: RunFolder, summary: Summary) -> None:
+    """Write the summary at a run's end; if that cannot be done, the log has to say it."""
+    try:
+        write_json(folder.summary, summary)
+    except OSError as error:
+        log.error("%s: could not be written (%s); the run ended as %s", folder.summary, error, summary["status"])
+
+
+def explain_out_of_memory(error: BaseException, cfg: DictConfig) -> BaseException:
+    """Turn a GPU's lack of memory into a message that says what to change; return other errors as they are."""
+    if not isinstance(error, torch.OutOfMemoryError):
+        return error
+    size = cfg.loader.batch_size
+    advice = InputError(
+        f"the GPU has too little memory for loader.batch_size={size} with model={cfg.model.name} in "
+        f"trainer.precision={cfg.trainer.precision}. loader.batch_size={max(1, size // 2)} "
+        "+trainer.accumulate_grad_batches=2 trains with the same number of images a step; "
+        "trainer.precision=bf16-mixed takes about half the memory"
+    )
+    advice.__cause__ = error
+    return advice
+
+
+def add_data(summary: Summary, cfg: DictConfig, datamodule: PoseDataModule, continued: bool) -> None:
+    """Note what the run trains on; a run that is continued must find the same.
+
+    Raises:
+        InputError: the annotations have changed.
+    """
+    fingerprint = datamodule.annotations.fingerprint
+    earlier = summary.get("data", {}).get("fingerprint", fingerprint)
+    if continued and earlier != fingerprint:
+        raise InputError(
+            f"data={cfg.data.name}: the annotations have changed since the run began (fingerprint {earlier}, now "
+            f"{fingerprint}). Continue it with the files that it was trained on, or start a new run"
+        )
+    summary["data"] = {
+        "name": cfg.data.name,
+        "fingerprint": fingerprint,
+        "split": cfg.data.split,
+        "train": len(datamodule.train_records),
+        "val": len(datamodule.val_records),
+        "skipped": {reason: count for reason, count in datamodule.skipped.items() if count},
+    }
+
+
+def log_data(summary: Summary) -> None:
+    """Say in a line what a run trains on."""
+    data = summary["data"]
+    line = f"{data['train']} animals to train on, {data['val']} to validate on ({data['name']}, split {data['split']})"
+    skipped = ", ".join(f"{count} {reason}" for reason, count in data["skipped"].items())
+    log.info("%s: %s", summary["name"], f"{line}; skipped: {skipped}" if skipped else line)
+
+
+def add_result(
+    summary: Summary, trainer: pl.Trainer, epochs: EpochLog, best: BestEpoch, throughput: Throughput
+) -> None:
+    """Note what training gave: the best epoch's metrics and the training rate."""
+    summary |= {
+        "epochs": sum(row["step"] != 0 for row in epochs.rows),
+        "best": best.metrics,
+        "images_per_second": round(throughput.images_per_second, 1),
+        "data_wait_share": round(throughput.wait_share, 3),
+        "precision": str(trainer.precision),
+        "device": str(trainer.strategy.root_device),
+        "processes": trainer.world_size,
+    }
+
+
+def log_end(summary: Summary, folder: RunFolder) -> None:
+    """Say in a line what a run came to."""
+    if best := summary["best"]:
+        log.info(
+            "%s: AP %.4f in epoch %d, median error %.1f px, %.0f images/s, %s",
+            summary["name"],
+            best["AP"],
+            best["epoch"],
+            best["median_error_px"],
+            summary["images_per_second"],
+            folder.path,
+        )

@@ -1,0 +1,106 @@
+"""The LightningModule: one step, one optimiser, one metric."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lynx_pose.data.dataset import PoseBatch
+from lynx_pose.data.skeleton import Skeleton
+from lynx_pose.errors import InputError
+from lynx_pose.metrics.validation_metric import ValidationMetric
+from lynx_pose.models.pose_net import PoseNet
+from lynx_pose.models.weights import require_skeleton
+
+
+class PoseTask(pl.LightningModule):
+    """Train and validate a network.
+
+    Args:
+        net: backbone and head.
+        skeleton: of the data.
+        metric: the validation metric.
+        optimizer: makes the optimiser from parameters; None for evaluation alone.
+        schedule: makes the step-wise schedule from optimiser and steps_per_epoch.
+        flip_test: average each validation output with that of the mirrored crop.
+        metadata: plain values that each checkpoint carries, so that it can be loaded by itself.
+    """
+
+    keypoint_weights: Tensor
+
+    def __init__(
+        self,
+        net: PoseNet,
+        skeleton: Skeleton,
+        metric: ValidationMetric,
+        optimizer: Callable[..., Optimizer] | None = None,
+        schedule: Callable[..., LRScheduler] | None = None,
+        flip_test: bool = True,
+        metadata: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.net = net
+        self.skeleton = skeleton
+        self.metric = metric
+        self.make_optimizer = optimizer
+        self.make_schedule = schedule
+        self.flip_indices = skeleton.flip_indices if flip_test else None
+        self.metadata = metadata or {}
+        self.val_metrics: dict[str, float] = {}
+        weights = torch.tensor(skeleton.weights or [1.0] * len(skeleton))
+        self.register_buffer("keypoint_weights", weights, persistent=False)
+
+    def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch."""
+        loss = self.net.head.loss(self.net(batch.image), batch.keypoints, batch.visible * self.keypoint_weights)
+        self.log("loss", loss.detach(), prog_bar=True, logger=False)
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.image), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: PoseBatch, batch_idx: int) -> None:
+        """Add one batch to the loss and to the metric."""
+        output = self.net(batch.image)
+        loss = self.net.head.loss(output, batch.keypoints, batch.visible * self.keypoint_weights)
+        self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.image), sync_dist=True)
+        keypoints, scores = self.net.predict(batch.image, self.flip_indices, output)
+        self.metric.update(batch.record_index, to_image_pixels(keypoints, batch.matrix), scores)
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute and log the metrics of the validation set, and keep them in `val_metrics` in full precision."""
+        try:
+            self.val_metrics = self.metric.compute()
+        except ValueError as error:
+            raise InputError(f"epoch {self.current_epoch}: {error}") from None
+        self.log_dict({f"val/{name}": value for name, value in self.val_metrics.items()})
+        self.log("AP", self.val_metrics["AP"], prog_bar=True, logger=False)
+        self.metric.reset()
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Return the optimiser and its step-wise schedule."""
+        assert self.make_optimizer is not None, "this task was made for evaluation"
+        assert self.make_schedule is not None, "this task was made for evaluation"
+        optimizer = self.make_optimizer(self.net.parameters())
+        epochs = max(1, self.trainer.max_epochs or 1)
+        steps = int(self.trainer.estimated_stepping_batches) // epochs
+        schedule = self.make_schedule(optimizer, steps_per_epoch=max(1, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the metadata."""
+        checkpoint["lynx_pose"] = self.metadata
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint that was trained on other keypoints."""
+        require_skeleton(checkpoint, self.skeleton, "the checkpoint")
+
+
+def to_image_pixels(keypoints: Tensor, matrix: Tensor) -> Tensor:
+    """Map keypoints [B, K, 2] from crop to image pixels, given the maps [B, 2, 3] from image to crop."""
+    linear, offset = matrix[:, :, :2], matrix[:, :, 2]
+    moved = keypoints.to(matrix.dtype) - offset[:, None]
+    return torch.linalg.solve(linear[:, None], moved[..., None])[..., 0]

@@ -1,0 +1,104 @@
+"""Many runs from one command line."""
+
+import functools
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from commandline import QUICK, run, summary
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory, data):
+    """Two architectures by two groups, and one job that cannot work."""
+    folder = tmp_path_factory.mktemp("sweep")
+    process = run(
+        "train",
+        "-m",
+        "data=lynx",
+        f"data.root={data}",
+        *QUICK,
+        "model=tiny,tiny_resnet",
+        "aug=flip,noise",
+        "data.split=random,nonsense",
+        "trainer.max_epochs=1",
+        cwd=folder,
+        check=False,
+    )
+    (path,) = folder.glob("multirun/*/*")
+    return path, process
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_every_job_and_says_what_failed(sweep):
+    path, process = sweep
+    assert process.returncode == 1
+    assert "data.split=nonsense" in process.stderr
+    assert "Traceback" not in process.stderr
+    jobs = json.loads((path / "sweep.json").read_text())["jobs"]
+    assert [job["folder"].split("-")[0] for job in jobs] == [str(number) for number in range(8)]
+    statuses = {job["folder"]: job["status"] for job in jobs}
+    failed = [job for job in jobs if "data.split=nonsense" in job["overrides"]]
+    assert len(failed) == 4
+    assert all(statuses[job["folder"]] == "failed" for job in failed)
+    assert sorted(statuses.values()) == ["completed"] * 4 + ["failed"] * 4
+
+
+@pytest.mark.slow
+def test_each_job_has_its_own_wandb_run_in_one_group(sweep):
+    path, _ = sweep
+    completed = [folder for folder in path.iterdir() if folder.is_dir() and summary(folder)["status"] == "completed"]
+    runs = [run for folder in completed for run in folder.glob("wandb/offline-run-*/run-*.wandb")]
+    assert len(runs) == 4
+    assert len({summary(folder)["wandb"] for folder in completed}) == 4
+    group = "_".join(path.parts[-2:]).encode()
+    for folder in completed:
+        (log,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+        content = log.read_bytes()
+        assert group in content
+        assert summary(folder)["name"].encode() in content
+
+
+@pytest.mark.slow
+def test_the_users_line_gives_twelve_jobs(tmp_path):
+    """Verbatim, on few drawn images in small crops and batches."""
+    process = run(
+        "train",
+        *["-m", "model=hrnet,r50,r152", "aug=blur,color,noise,weather"],
+        *["trainer.max_epochs=1", "trainer.limit_train_batches=2"],
+        *["trainer.limit_val_batches=1", "data.images=8", "loader.batch_size=2", "loader.num_workers=0"],
+        # Without an optimiser's moments the checkpoints of a sweep take 3 GB rather than 6.
+        *["model.input_size=[64,64]", "optimizer=sgd", "optimizer.momentum=0"],
+        cwd=tmp_path,
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+    )
+    (path,) = tmp_path.glob("multirun/*/*")
+    names = sorted((folder.name for folder in path.iterdir() if folder.is_dir()), key=lambda n: int(n.split("-")[0]))
+    groups = ("blur", "color", "noise", "weather")
+    expected = [f"{model}-{group}" for model in ("hrnet", "r50", "r152") for group in groups]
+    assert names == [f"{number}-{name}" for number, name in enumerate(expected)]
+    assert [summary(path / name)["name"] for name in names] == expected
+    assert all(summary(path / name)["status"] == "completed" for name in names)
+    assert all(list((path / name).glob("wandb/offline-run-*")) for name in names), process.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_sweep(tmp_path, data, signal_number):
+    options = ["data=lynx", f"data.root={data}", *QUICK, "logger=none", "trainer.max_epochs=200"]
+    command = [sys.executable, "-m", "lynx_pose.train", "-m", *options, "seed=1,2", "hydra.sweep.dir=sweep"]
+    # Where the tests themselves run in the background, children would be born deaf to SIGINT.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
+    first = tmp_path / "sweep" / "0-tiny-geometric"
+    deadline = time.monotonic() + 120
+    while not (first / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal_number)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode != 0, messages
+    assert summary(first)["status"] == "interrupted"
+    assert not (tmp_path / "sweep" / "1-tiny-geometric").exists()

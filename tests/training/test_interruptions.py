@@ -1,0 +1,171 @@
+"""Runs and sweeps that are killed, stopped, starved of disk or damaged lose at most an epoch."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+from commandline import QUICK, assert_same_result, processes_of, run, summary, wait_for
+
+SMALL = [*QUICK, "model.input_size=[64,64]", "loader.num_workers=2"]
+
+
+def _start(*arguments, cwd, **options):
+    command = [sys.executable, "-m", "lynx_pose.train", *arguments]
+    return subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data):
+    """The options of a run, and its folder after six epochs without interruption."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    options = ["data=lynx", f"data.root={data}", *SMALL, "trainer.max_epochs=6"]
+    run("train", *options, f"hydra.run.dir={folder}", cwd=folder.parent)
+    return options, folder
+
+
+@pytest.mark.slow
+def test_a_killed_run_continues_to_the_same_bits(whole, tmp_path):
+    """Killed without warning in the middle of an epoch, twice; a damaged last checkpoint costs one more epoch."""
+    options, uninterrupted = whole
+    folder = tmp_path / "run"
+    last, before = folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "before-last.ckpt"
+    process = _start(*options, f"hydra.run.dir={folder}", cwd=tmp_path)
+    wait_for(before.is_file)
+    process.kill()
+    process.communicate()
+    assert summary(folder)["status"] == "running"
+    kept = summary(folder)["wandb"]
+    last.write_bytes(last.read_bytes()[:5000])
+    continued = run("train", *options, f"ckpt={last}", cwd=tmp_path)
+    assert "last.ckpt: is not a readable checkpoint" in continued.stderr
+    assert "Continuing from the one before it" in continued.stderr
+    assert summary(folder)["status"] == "completed"
+    assert summary(folder)["wandb"] == kept
+    assert_same_result(folder, uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_sweep_is_resumed(whole, data, tmp_path):
+    """One job is killed in the middle, one fails, one is not reached, one is new; what is done is not done again."""
+    options, uninterrupted = whole
+    folder = tmp_path / "sweep"
+    options = [*options, "logger=none"]
+    sweep = [*options, "data.train_fraction=0.75,7"]
+    process = _start("-m", *sweep, "seed=0,1", f"hydra.sweep.dir={folder}", cwd=tmp_path, start_new_session=True)
+    wait_for((folder / "1-tiny-geometric" / "summary.json").is_file)
+    wait_for((folder / "0-tiny-geometric" / "checkpoints" / "last.ckpt").is_file)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_for(lambda: not processes_of(folder), 40)
+    first = folder / "0-tiny-geometric"
+    process = run("train", "-m", *sweep, "seed=0,1,2", f"sweep.resume={folder}", cwd=tmp_path, check=False)
+    jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
+    assert [job["folder"] for job in jobs] == [f"{number}-tiny-geometric" for number in range(6)]
+    assert [job["status"] for job in jobs].count("completed") == 3
+    assert [job["status"] for job in jobs].count("failed") == 3
+    assert_same_result(first, uninterrupted)
+    assert process.returncode == 1
+    assert "3 of 5 jobs failed" in process.stderr
+    stamp = (first / "metrics.csv").stat().st_mtime_ns
+    again = run(
+        "train", "-m", *options, "data.train_fraction=0.75", "seed=0,1,2", f"sweep.resume={folder}", cwd=tmp_path
+    )
+    assert "0 of 3 jobs are left to run" in again.stdout + again.stderr
+    assert (first / "metrics.csv").stat().st_mtime_ns == stamp
+    _assert_refusals(options, folder, data, tmp_path)
+
+
+def _assert_refusals(options, folder, data, cwd):
+    """The same sweep with another option, and with other annotations."""
+    sweep = ["train", "-m", *options, "data.train_fraction=0.75", f"sweep.resume={folder}"]
+    refused = run(*sweep, "seed=0,1", "flip_test=false", cwd=cwd, check=False)
+    assert "differ in flip_test" in refused.stderr
+    refused = run("train", "-m", *options, "sweep.resume=nowhere", cwd=cwd, check=False)
+    assert "nowhere holds no sweep" in refused.stderr
+    assert not (cwd / "nowhere").exists()
+    path = data / "metadata_cleaned.json"
+    content = path.read_text()
+    path.write_text(content + "\n ")
+    refused = run(*sweep, "seed=0,1", cwd=cwd, check=False)
+    path.write_text(content)
+    assert "the annotations of data=lynx have changed" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_job_that_takes_too_long_is_stopped_and_the_others_go_on(data, tmp_path):
+    """The second job has all the time it needs, however busy the machine is."""
+    variants = tmp_path / "conf" / "variant"
+    variants.mkdir(parents=True)
+    for name, epochs, timeout in (("endless", 9000, 15), ("short", 1, 600)):
+        text = f"# @package _global_\ntrainer: {{max_epochs: {epochs}}}\nsweep: {{timeout: {timeout}}}\n"
+        (variants / f"{name}.yaml").write_text(text)
+    options = ["data=lynx", f"data.root={data}", *SMALL, "logger=none", "variant=endless,short"]
+    arguments = ["-m", f"--config-dir={tmp_path}/conf", *options, "hydra.sweep.dir=sweep"]
+    process = run("train", *arguments, cwd=tmp_path, check=False)
+    assert process.returncode == 1
+    endless, short = tmp_path / "sweep" / "0-tiny-geometric", tmp_path / "sweep" / "1-tiny-geometric"
+    assert summary(endless)["status"] == "failed"
+    assert "took longer than sweep.timeout=15 seconds" in summary(endless)["error"]
+    assert summary(short)["status"] == "completed"
+    assert "0-tiny-geometric: took longer than sweep.timeout=15" in process.stderr.strip().splitlines()[-3]
+    wait_for(lambda: not processes_of(tmp_path), 20)
+
+
+@pytest.mark.slow
+def test_jobs_side_by_side_share_the_cores(data, tmp_path):
+    options = ["data=lynx", f"data.root={data}", *QUICK, "model.input_size=[64,64]", "logger=none"]
+    arguments = [*options, "seed=1,2", "trainer.max_epochs=1", "hydra.launcher.jobs=2", "hydra.sweep.dir=sweep"]
+    run("train", "-m", *arguments, cwd=tmp_path, OMP_NUM_THREADS="")
+    jobs = [tmp_path / "sweep" / f"{number}-tiny-geometric" for number in range(2)]
+    assert [summary(job)["status"] for job in jobs] == ["completed"] * 2
+    share = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert {summary(job)["threads"] for job in jobs} == {share}
+    assert all("3 to validate on" in (job / "output.txt").read_text() for job in jobs)
+
+
+@pytest.mark.slow
+def test_a_full_disk_costs_no_checkpoint_that_is_there(whole, tmp_path):
+    """The system refuses files of more than 8 kB, as a full disk would: training goes on, and says so."""
+    options, uninterrupted = whole
+    folder = tmp_path / "run"
+    last = folder / "checkpoints" / "last.ckpt"
+    run("train", *options, "trainer.max_epochs=2", f"hydra.run.dir={folder}", cwd=tmp_path)
+    kept = last.read_bytes()
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    # Loading processes would pass pictures on through files of the kind that the limit forbids.
+    more = ["loader.num_workers=0", f"ckpt={last}"]
+    process = _start(*options, *more, cwd=tmp_path, preexec_fn=limit)
+    _, messages = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert messages.count("last.ckpt: could not be written ([Errno 27] File too large") > 2
+    assert "Make room" in messages
+    assert "Traceback" not in messages
+    assert summary(folder)["status"] == "failed"
+    assert last.read_bytes() == kept
+    assert not list(folder.rglob(".draft-*"))
+    run("train", *options, f"ckpt={last}", cwd=tmp_path)
+    assert_same_result(folder, uninterrupted)
+
+
+@pytest.mark.slow
+def test_one_run_has_one_process_that_trains_it(data, tmp_path):
+    folder = tmp_path / "run"
+    options = ["data=lynx", f"data.root={data}", *SMALL, "logger=none", "trainer.max_epochs=2000"]
+    process = _start(*options, f"hydra.run.dir={folder}", cwd=tmp_path)
+    last = folder / "checkpoints" / "last.ckpt"
+    wait_for(last.is_file)
+    second = run("train", *options, f"ckpt={last}", cwd=tmp_path, check=False)
+    assert "is being trained by another process" in second.stderr
+    process.terminate()
+    process.communicate(timeout=60)
+    assert summary(folder)["status"] == "interrupted"
+    wait_for(lambda: not processes_of(tmp_path), 20)
