@@ -29,14 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _shared(*parts: str) -> Path:
     path = SHARED.joinpath(*parts)
     if not path.exists():
-        pytest.skip(f"{path} is not here; set LYNX_POSE_SHARED to the folder that holds data/ and reference/")
+        pytest.skip(f"needs real images, which are not here ({path}); LYNX_POSE_SHARED names the folder with data/")
     return path
 
 
 @pytest.fixture(scope="session")
 def reference() -> Callable[[str], Path]:
-    """Values computed by the tools that the thesis used."""
-    return lambda name: _shared("reference", name)
+    """Values computed by the tools that the thesis used; reference/README.md says how."""
+    return lambda name: REPOSITORY / "tests" / "reference" / name
 
 
 @pytest.fixture(scope="session")
