@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
+from typing_extensions import override
 
 from lynx_pose.arrays import Floats, Mask
 from lynx_pose.data.crop import CropBox
@@ -48,13 +49,13 @@ class GeometricTransform(Protocol):
 
 
 @dataclass(frozen=True)
-class Flip:
+class Flip(GeometricTransform):
     """Mirror the image with probability `p`; left and right keypoints swap."""
 
     p: float
 
+    @override
     def __call__(self, view: View, skeleton: Skeleton, rng: np.random.Generator) -> View:
-        """Draw and apply."""
         if rng.random() >= self.p:
             return view
         order = skeleton.flip_indices
@@ -72,26 +73,26 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class ShiftCrop:
+class ShiftCrop(GeometricTransform):
     """Move the centre by up to `factor` of the padded box with the crop's aspect ratio (as MMPose)."""
 
     factor: float
     p: float
 
+    @override
     def __call__(self, view: View, skeleton: Skeleton, rng: np.random.Generator) -> View:
-        """Draw and apply."""
         return _shift(view, view.crop.size, self.factor, self.p, rng)
 
 
 @dataclass(frozen=True)
-class ShiftBox:
+class ShiftBox(GeometricTransform):
     """Move the centre by up to `factor` of the annotated box's width and height (Equation 19, as the thesis says)."""
 
     factor: float
     p: float
 
+    @override
     def __call__(self, view: View, skeleton: Skeleton, rng: np.random.Generator) -> View:
-        """Draw and apply."""
         return _shift(view, view.box_size, self.factor, self.p, rng)
 
 
@@ -103,51 +104,51 @@ def _shift(view: View, size: Floats, factor: float, p: float, rng: np.random.Gen
 
 
 @dataclass(frozen=True)
-class NormalScale:
+class NormalScale(GeometricTransform):
     """Scale the crop by 1 + sigma × N, clipped to the interval (as MMPose; 16 % sit at each end)."""
 
     sigma: float
     low: float
     high: float
 
+    @override
     def __call__(self, view: View, skeleton: Skeleton, rng: np.random.Generator) -> View:
-        """Draw and apply."""
         factor = np.clip(1 + self.sigma * rng.standard_normal(), self.low, self.high)
         return view.with_crop(size=view.crop.size * factor)
 
 
 @dataclass(frozen=True)
-class UniformScale:
+class UniformScale(GeometricTransform):
     """Scale the crop by a factor drawn uniformly (Appendix A, as the thesis says)."""
 
     low: float
     high: float
 
+    @override
     def __call__(self, view: View, skeleton: Skeleton, rng: np.random.Generator) -> View:
-        """Draw and apply."""
         return view.with_crop(size=view.crop.size * rng.uniform(self.low, self.high))
 
 
 @dataclass(frozen=True)
-class NormalRotation:
+class NormalRotation(GeometricTransform):
     """Turn the crop by sigma × N degrees, clipped to ±limit, with probability `p` (as MMPose)."""
 
     sigma: float
     limit: float
     p: float
 
+    @override
     def __call__(self, view: View, skeleton: Skeleton, rng: np.random.Generator) -> View:
-        """Draw and apply."""
         angle = float(np.clip(self.sigma * rng.standard_normal(), -self.limit, self.limit))
         return view.with_crop(rotation=view.crop.rotation + (angle if rng.random() < self.p else 0.0))
 
 
 @dataclass(frozen=True)
-class UniformRotation:
+class UniformRotation(GeometricTransform):
     """Turn the crop by an angle drawn uniformly in ±limit degrees (Appendix A, as the thesis says)."""
 
     limit: float
 
+    @override
     def __call__(self, view: View, skeleton: Skeleton, rng: np.random.Generator) -> View:
-        """Draw and apply."""
         return view.with_crop(rotation=view.crop.rotation + rng.uniform(-self.limit, self.limit))

@@ -7,14 +7,15 @@ half, as its text says; `aug/half_body=none` does without. The halves are `upper
 from dataclasses import dataclass, replace
 
 import numpy as np
+from typing_extensions import override
 
-from lynx_pose.augment.geometry import View
+from lynx_pose.augment.geometry import GeometricTransform, View
 from lynx_pose.data.crop import CropBox, fit_aspect_ratio
 from lynx_pose.data.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
-class HalfBody:
+class HalfBody(GeometricTransform):
     """Which half of which animals.
 
     Args:
@@ -50,8 +51,8 @@ class HalfBodyCrop(HalfBody):
 
     padding: float
 
+    @override
     def __call__(self, view: View, skeleton: Skeleton, rng: np.random.Generator) -> View:
-        """Draw and apply."""
         half = self.draw(view, skeleton, rng)
         if half is None:
             return view
@@ -68,8 +69,8 @@ class HalfBodyCrop(HalfBody):
 class HalfBodyHide(HalfBody):
     """Keep one half's keypoints and hide the others; the crop stays (section 6.1, as the thesis says)."""
 
+    @override
     def __call__(self, view: View, skeleton: Skeleton, rng: np.random.Generator) -> View:
-        """Draw and apply."""
         half = self.draw(view, skeleton, rng)
         if half is None:
             return view

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+from typing_extensions import override
 
 TERMINATION = (signal.SIGINT, signal.SIGTERM)
 
@@ -38,8 +39,8 @@ class KeepSignalHandlers(pl.Callback):
         if self._received:
             raise KeyboardInterrupt
 
+    @override
     def on_validation_batch_start(self, *arguments: Any) -> None:
-        """As before a batch of training."""
         self.on_train_batch_start()
 
     def _install(self) -> None:

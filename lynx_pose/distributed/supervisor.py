@@ -21,6 +21,7 @@ from pytorch_lightning.plugins.environments import (
     SLURMEnvironment,
     TorchElasticEnvironment,
 )
+from typing_extensions import override
 
 from lynx_pose.cli import plain_message
 from lynx_pose.distributed.signals import die_with_parent, ignore_termination_signals
@@ -59,8 +60,8 @@ class LocalEnvironment(LightningEnvironment):
         """On which rank 0 listens."""
         return self.port
 
+    @override
     def local_rank(self) -> int:
-        """Return this process."""
         return self.rank
 
 

@@ -63,13 +63,13 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
         InputError: an option, the boxes or the output cannot be used. Files that cannot be read are listed at the
             end, and no error.
     """
-    estimator = estimator or load_estimator(cfg)
+    estimator, run = estimator or load_estimator(cfg), Path(cfg.run).expanduser()
     # Before the first batch, so that each image's poses are those of one network, whenever it was predicted.
     estimator.network.fold_batchnorm()
     media = find_media(cfg.images if isinstance(cfg.images, str) else list(cfg.images))
     boxes = read_boxes(str(cfg.boxes), media, cfg.box_category, cfg.box_confidence)
     settings = {
-        "network": _network_fingerprint(Path(cfg.run).expanduser()),
+        "network": fingerprint([run / "checkpoints" / "best.ckpt" if run.is_dir() else run]),
         "images": str(media.folder),
         "boxes": boxes.fingerprint,
         **{key: cfg[key] for key in ("flip_test", "precision", "smooth", "min_confidence")},
@@ -90,10 +90,6 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
         paths = PoseWriter(poses.folder, estimator.skeleton, cfg.min_confidence, calibration).write(smoothed)
         _log_result(poses, paths)
     return PredictionResult(poses, media, paths)
-
-
-def _network_fingerprint(run: Path) -> str:
-    return fingerprint([run / "checkpoints" / "best.ckpt" if run.is_dir() else run])
 
 
 class _Smoothed:

@@ -111,7 +111,8 @@ def render(report: Report) -> str:
     return template.render(
         tables=report.tables,
         runs=runs,
-        data=_data(runs),
+        # A run that failed early says nothing of its dataset.
+        data=next((run.summary["data"] for run in runs if "data" in run.summary), {}),
         readings=sorted({_choice(run, "aug/geometry") for run in runs}),
         scales=sorted({_choice(run, "object_scale") for run in runs}),
         first_weights=sorted({_choice(run, "init") for run in runs}),
@@ -146,11 +147,6 @@ def _galleries(runs: Sequence[Run], validation: Validation) -> list[tuple[str, l
         ("One animal through the epochs", learning_row(runs, validation)),
     ]
     return [(title, rows) for title, rows in galleries if rows]
-
-
-def _data(runs: Sequence[Run]) -> dict[str, Any]:
-    """Return what the runs say of their dataset; a run that failed early says nothing."""
-    return next((run.summary["data"] for run in runs if "data" in run.summary), {})
 
 
 def _choice(run: Run, group: str) -> str:

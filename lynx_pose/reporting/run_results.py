@@ -80,16 +80,14 @@ def find_runs(paths: Sequence[Path]) -> list[Run]:
         folders = [RunFolder(path)] if RunFolder(path).config.is_file() else job_folders(path)
         if not folders:
             raise InputError(f"{path}: holds no run and no sweep; give a folder that lynx_pose.train wrote")
-        runs += [_read_run(folder) for folder in folders]
+        runs += [
+            Run(folder, folder.read_config(), folder.read_summary(), _read_curve(folder.metrics)) for folder in folders
+        ]
     data = {(run.summary["data"]["name"], run.summary["data"]["fingerprint"]) for run in runs if "data" in run.summary}
     if len(data) > 1:
         named = ", ".join(f"{name} ({fingerprint})" for name, fingerprint in sorted(data))
         raise InputError(f"the runs are of different datasets, {named}; their metrics cannot share a table")
     return _with_rows(runs)
-
-
-def _read_run(folder: RunFolder) -> Run:
-    return Run(folder, folder.read_config(), folder.read_summary(), _read_curve(folder.metrics))
 
 
 # What tables show otherwise.

@@ -53,10 +53,7 @@ def raise_failures(folder: Path, results: Sequence[JobReturn]) -> None:
     lines = [f"{len(failed)} of {len(results)} jobs failed; sweep.resume={folder} runs them again"]
     for result in failed:
         assert result.hydra_cfg is not None, "every launcher gives it"
-        lines.append(f"  {job_folder(result.hydra_cfg).path.name}: {_first_line(result)}")
+        error = result._return_value
+        reason = plain_message(error).splitlines()[0] if isinstance(error, BaseException) else "did not end"
+        lines.append(f"  {job_folder(result.hydra_cfg).path.name}: {reason}")
     raise CompactHydraException("\n".join(lines))
-
-
-def _first_line(result: JobReturn) -> str:
-    error = result._return_value
-    return plain_message(error).splitlines()[0] if isinstance(error, BaseException) else "did not end"

@@ -30,15 +30,13 @@ def await_jobs(jobs: Sequence[Job[JobReturn]], configs: Sequence[DictConfig]) ->
     for job, config in zip(jobs, configs, strict=True):
         log.info("%s: SLURM job %s, logs in %s", job_folder(config).path.name, job.job_id, job.paths.folder)
     last_seen = {job.job_id: time.monotonic() for job in jobs}
-    while any(_is_awaited(job, last_seen[job.job_id]) for job in jobs):
+    while any(
+        not job.paths.result_pickle.exists() and time.monotonic() - last_seen[job.job_id] < LOST_AFTER for job in jobs
+    ):
         time.sleep(INTERVAL)
         queued = queued_jobs()
         last_seen |= {job_id: time.monotonic() for job_id in last_seen if queued is None or job_id in queued}
     return [_job_return(job, config) for job, config in zip(jobs, configs, strict=True)]
-
-
-def _is_awaited(job: Job[JobReturn], last_seen: float) -> bool:
-    return not job.paths.result_pickle.exists() and time.monotonic() - last_seen < LOST_AFTER
 
 
 def queued_jobs() -> set[str] | None:

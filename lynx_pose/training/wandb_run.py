@@ -10,6 +10,7 @@ from typing import Any
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
+from typing_extensions import override
 
 from lynx_pose.training.run_folder import RunFolder
 
@@ -21,20 +22,20 @@ class FaultTolerantWandbLogger(WandbLogger):
 
     broken = False
 
+    @override
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics."""
         self._attempt(super().log_metrics, metrics, step)
 
+    @override
     def log_hyperparams(self, params: Any) -> None:
-        """Log the configuration."""
         self._attempt(super().log_hyperparams, params)
 
+    @override
     def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
-        """Log images."""
         self._attempt(super().log_image, key, images, step, **kwargs)
 
+    @override
     def finalize(self, status: str) -> None:
-        """Note how training ended."""
         self._attempt(super().finalize, status)
 
     def _attempt(self, action: Callable[..., Any], *arguments: Any, **options: Any) -> None:

@@ -54,7 +54,10 @@ def contact_sheet(cfg: DictConfig, folder: Path) -> Path:
         InputError: the group has no photometric transform, or there is no such animal.
     """
     record, image = _image(cfg)
-    rows = [[Panel("original", _around(record, image)), *_panels(node, record, image)] for node in _chosen(cfg)]
+    rows = []
+    for node in _chosen(cfg):
+        shown = [("original", image), *((caption, apply(variant, image)) for caption, variant in ends(node))]
+        rows.append([Panel(caption, _around(record, pixels)) for caption, pixels in shown])
     file = folder / f"{cfg.aug.name}.png"
     draw_sheet([(_name(node), row) for node, row in zip(_chosen(cfg), rows, strict=True)], cfg.width).save(file)
     log.info("%s: %d transforms on %s: %s", cfg.aug.name, len(rows), record.image_id, file)
@@ -142,10 +145,6 @@ def _middle(ends: Sequence[float]) -> float:
 
 def _shown(value: Any) -> str:
     return ", ".join(_shown(item) for item in value) if isinstance(value[0], list) else f"{value[0]:g}"
-
-
-def _panels(node: Node, record: PoseRecord, image: Pixels) -> list[Panel]:
-    return [Panel(caption, _around(record, apply(variant, image))) for caption, variant in ends(node)]
 
 
 def apply(node: Node, image: Pixels) -> Pixels:

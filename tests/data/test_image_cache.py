@@ -87,7 +87,7 @@ def test_what_is_kept_is_what_augmentation_reaches(small_lynx, reading):
     inside = []
     for epoch in range(100):
         for position, record in enumerate(annotations.records):
-            _, _, matrix = dataset._sample((epoch, position))
+            _, _, matrix = dataset._sample(epoch, position)
             seen = Bounds.of_crop(matrix, (64, 64)).clipped(record.image_size)
             inside.append(region_bounds(record).contains(seen))
     assert np.mean(inside) > 0.99

@@ -1,8 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from lynx_pose.data.annotations import PoseRecord
+from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
-from lynx_pose.metrics.pck import check_thresholds, correct_predictions, limb_lengths, pck, pcp
+from lynx_pose.metrics.pck import MeanPCK, check_thresholds, correct_predictions, limb_lengths, pck, pcp
+from lynx_pose.metrics.validation_metric import Poses
 
 RNG = np.random.default_rng(1)
 DISTANCES = RNG.gamma(1.0, 60.0, (25, 6))
@@ -69,3 +74,14 @@ def test_equation_12_by_hand():
 def test_thresholds_out_of_order_are_refused(thresholds):
     with pytest.raises(InputError, match=r"detail.pixels=.*increasing order"):
         check_thresholds("detail.pixels", thresholds)
+
+
+def test_mean_pck_by_hand():
+    """Within a tenth of the longer side of a box of 200 × 500 pixels, the mean over the keypoints that are ever seen."""
+    records = [
+        PoseRecord(str(n), n, Path("image.jpg"), (900, 900), np.array([0.0, 0, 200, 500]), POINTS[n], VISIBLE[n], 1.0, "")
+        for n in range(25)
+    ]
+    poses = Poses(records, POINTS + DISTANCES[..., None] * [0.6, -0.8], np.ones((25, 6)), np.ones(25))
+    seen = [(DISTANCES[VISIBLE[:, k], k] < 50).mean() for k in range(5)]
+    assert MeanPCK(0.1)(poses, Skeleton(tuple("abcdef"), (), (), (), ())) == pytest.approx(np.mean(seen))

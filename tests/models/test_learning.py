@@ -30,9 +30,11 @@ SMALL = {
     "mobilenet": ["model=mobilenet", "model.width=35", "head.deconv_channels=32"],
 }
 STEPS = {"simcc": 160, "cpm": 60}
+# A likelihood of points known by heart grows steep: its gradient is that of the distance by the deviation.
+RATES = {"rle": 5e-4}
 
 
-def _train(overrides, steps):
+def _train(overrides, steps, rate):
     """Return the mean distance in pixels of 64 before and after training on three random pictures."""
     torch.manual_seed(0)
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -41,7 +43,7 @@ def _train(overrides, steps):
     crops = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
     keypoints = torch.rand(3, 5, 2) * 40 + 10
     errors = []
-    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
+    optimizer = torch.optim.Adam(net.parameters(), lr=rate)
     for step in range(steps):
         output = net(crops)
         if step in (0, steps - 1):
@@ -55,7 +57,7 @@ def _train(overrides, steps):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS | SMALL)
 def test_three_pictures_are_learnt_by_heart(name):
-    before, after = _train((HEADS | SMALL)[name], STEPS.get(name, 100))
+    before, after = _train((HEADS | SMALL)[name], STEPS.get(name, 100), RATES.get(name, 2e-3))
     # The pose machine's cells are 8 pixels wide.
     assert after < (5 if name == "cpm" else 3.5)
     assert after < before / 3

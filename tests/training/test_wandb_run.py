@@ -15,7 +15,8 @@ from lynx_pose.training.wandb_run import FaultTolerantWandbLogger
 
 @pytest.fixture(autouse=True)
 def _no_traces():
-    """W&B leaves WANDB_SERVICE behind, Lightning WANDB_MODE, which the processes of later tests would inherit."""
+    """W&B leaves WANDB_SERVICE and its settings behind, Lightning WANDB_MODE, which later tests would inherit."""
+    wandb.teardown()
     with patch.dict(os.environ):
         yield
         wandb.teardown()

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
+from typing_extensions import override
 
 from lynx_pose.arrays import AnyArray, Floats, Pixels
 from lynx_pose.augment.pixel_grid import IMAGE_PIXEL, GridTransform, PixelGrid
@@ -26,8 +27,8 @@ class _KernelBlur(GridTransform):
         super().__init__(p=p)
         self.blur_limit = tuple(blur_limit)
 
+    @override
     def draw(self, grid: PixelGrid, whole: Pixels) -> dict[str, Any]:
-        """Draw the kernel size."""
         low, high = self.blur_limit
         kernel_size = self.py_random.randrange(low | 1, high + 1, 2)
         grid.require_pixel_size(max(kernel_size / self.places, IMAGE_PIXEL))
@@ -39,8 +40,8 @@ class AverageBlur(_KernelBlur):
 
     places = 2.5
 
+    @override
     def apply(self, img: Pixels, kernel_size: int, grid: PixelGrid, **params: Any) -> Pixels:
-        """Blur [H, W, 3]."""
         return box_blur(img, kernel_size / grid.pixel_size)
 
 
@@ -49,8 +50,8 @@ class MedianBlur(_KernelBlur):
 
     places = 4.2
 
+    @override
     def apply(self, img: Pixels, kernel_size: int, grid: PixelGrid, **params: Any) -> Pixels:
-        """Blur [H, W, 3]."""
         size = 2 * round((kernel_size / grid.pixel_size - 1) / 2) + 1
         return cv2.medianBlur(img, max(size, 1))
 
@@ -70,8 +71,8 @@ class GaussianBlur(_KernelBlur):
         super().__init__(blur_limit, p=p)
         self.sigma_offset = sigma_offset
 
+    @override
     def apply(self, img: Pixels, kernel_size: int, grid: PixelGrid, **params: Any) -> Pixels:
-        """Blur [H, W, 3]."""
         sigma = gaussian_sigma(kernel_size, self.sigma_offset) / grid.pixel_size
         size = 2 * int(np.ceil((kernel_size / grid.pixel_size - 1) / 2)) + 1
         return cv2.GaussianBlur(img, (size, size), sigma)
@@ -108,6 +109,7 @@ class RandomLineMotionBlur(_KernelBlur):
             start_y, end_y = (self.py_random.randint(0, size - 1) for _ in range(2))
         return drawn | {"line": ((start_x, start_y), (end_x, end_y))}
 
+    @override
     def apply(
         self,
         img: Pixels,
@@ -116,7 +118,6 @@ class RandomLineMotionBlur(_KernelBlur):
         grid: PixelGrid,
         **params: Any,
     ) -> Pixels:
-        """Blur [H, W, 3]."""
         mask = np.zeros((kernel_size, kernel_size), dtype=np.uint8)
         cv2.line(mask, *line, color=1, thickness=1)
         ys, xs = np.nonzero(mask)

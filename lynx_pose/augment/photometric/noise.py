@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import albumentations
 import cv2
 import numpy as np
+from typing_extensions import override
 
 from lynx_pose.arrays import AnyArray, Pixels
 from lynx_pose.augment.pixel_grid import IMAGE_PIXEL, GridTransform, PixelGrid
@@ -37,8 +38,8 @@ class GaussianNoise(GridTransform):
         """Draw the standard deviation, and the generator of the noise."""
         return {"deviation": self.py_random.uniform(*self.var_limit) ** 0.5, "rng": self.new_generator()}
 
+    @override
     def apply(self, img: Pixels, deviation: float, rng: np.random.Generator, grid: PixelGrid, **params: Any) -> Pixels:
-        """Add to [H, W, 3]."""
         noise = rng.standard_normal(img.shape, dtype=np.float32)
         noise *= np.float32(deviation * amplitude(grid))
         noise += np.float32(self.mean)
@@ -62,8 +63,8 @@ class MultiplicativeNoise(GridTransform):
         """Draw the generator of the factors."""
         return {"rng": self.new_generator()}
 
+    @override
     def apply(self, img: Pixels, rng: np.random.Generator, grid: PixelGrid, **params: Any) -> Pixels:
-        """Multiply [H, W, 3]."""
         low, high = self.multiplier
         spread = np.float32((high - low) * amplitude(grid))
         factor = (rng.random(img.shape[:2], dtype=np.float32) - np.float32(0.5)) * spread + np.float32((low + high) / 2)
@@ -140,8 +141,8 @@ class Downscale(GridTransform):
         super().__init__(p=p)
         self.scale_range = tuple(scale_range)
 
+    @override
     def draw(self, grid: PixelGrid, whole: Pixels) -> dict[str, Any]:
-        """Draw the factor."""
         grid.require_pixel_size(IMAGE_PIXEL)
         return {"scale": self.py_random.uniform(*self.scale_range)}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from typing_extensions import override
 
 from lynx_pose.arrays import AnyArray, Pixels
 from lynx_pose.augment.photometric.blur import box_blur, spread
@@ -66,8 +67,8 @@ class Rain(GridTransform):
         ys = self.random_generator.integers(0, max(height - self.drop_length, 0) + 1, count)
         return {"slant": slant, "drops": np.column_stack([xs, ys])}
 
+    @override
     def apply(self, img: Pixels, slant: int, drops: AnyArray, grid: PixelGrid, **params: Any) -> Pixels:
-        """Draw on [H, W, 3]."""
         paint = self._paint_lines if grid.is_native else self._paint_shares
         hsv = cv2.cvtColor(paint(img, slant, drops, grid), cv2.COLOR_RGB2HSV)
         darker = (np.arange(256, dtype=np.float32) * np.float32(self.brightness_coefficient)).astype(np.uint8)

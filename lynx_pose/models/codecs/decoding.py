@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 from torch.nn import functional
+from typing_extensions import override
 
 
 class Decoding(Protocol):
@@ -22,30 +23,30 @@ class Decoding(Protocol):
 
 
 @dataclass(frozen=True)
-class Argmax:
+class Argmax(Decoding):
     """The highest cell (Equation 2 of the thesis)."""
 
+    @override
     def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode."""
         return maximum(heatmaps)
 
 
 @dataclass(frozen=True)
-class QuarterShift:
+class QuarterShift(Decoding):
     """The highest cell, moved a quarter cell towards the higher neighbour on each axis (Equation 3)."""
 
+    @override
     def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode."""
         cells, scores = maximum(heatmaps)
         return cells + 0.25 * neighbour_difference(heatmaps, cells).sign(), scores
 
 
 @dataclass(frozen=True)
-class SecondHighest:
+class SecondHighest(Decoding):
     """The highest cell, moved a quarter cell towards the second highest (Equation 4; Newell et al. 2016)."""
 
+    @override
     def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode."""
         cells, scores = maximum(heatmaps)
         positions = heatmaps.flatten(2).topk(2, dim=-1).indices[..., 1]
         second = _as_cells(positions, heatmaps)
@@ -54,7 +55,7 @@ class SecondHighest:
 
 
 @dataclass(frozen=True)
-class Dark:
+class Dark(Decoding):
     """The extremum of a quadratic fit to the log-heatmap around its maximum (DARK, arXiv 1910.06278).
 
     Args:
@@ -63,8 +64,8 @@ class Dark:
 
     blur_kernel: int = 11
 
+    @override
     def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode."""
         cells, scores = maximum(heatmaps)
         logs = smooth_logs(heatmaps, cells, self.blur_kernel, reach=2, floor=1e-10)
         height, width = heatmaps.shape[-2:]
@@ -75,7 +76,7 @@ class Dark:
 
 
 @dataclass(frozen=True)
-class UdpDark:
+class UdpDark(Decoding):
     """As `Dark`, with UDP's narrower differences (Huang et al. 2020, arXiv 1911.07524).
 
     Args:
@@ -84,8 +85,8 @@ class UdpDark:
 
     blur_kernel: int = 11
 
+    @override
     def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode."""
         cells, scores = maximum(heatmaps)
         logs = smooth_logs(heatmaps, cells, self.blur_kernel, reach=1, floor=1e-3, ceiling=50.0)
         refined = cells - narrow_newton_step(logs).to(cells.dtype)
@@ -93,7 +94,7 @@ class UdpDark:
 
 
 @dataclass(frozen=True)
-class SoftArgmax:
+class SoftArgmax(Decoding):
     """The mean position under the heatmap's softmax (Sun et al. 2018, arXiv 1711.08229).
 
     Args:
@@ -103,8 +104,8 @@ class SoftArgmax:
 
     sharpness: float = 20.0
 
+    @override
     def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode."""
         cells, scores = maximum(heatmaps)
         scale = self.sharpness / scores.clamp(min=torch.finfo(scores.dtype).tiny)
         weights = (heatmaps.flatten(2) * scale[..., None]).softmax(dim=-1).view_as(heatmaps)

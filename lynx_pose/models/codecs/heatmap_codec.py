@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from lynx_pose.data.crop import CropConvention
 from lynx_pose.errors import InputError
@@ -117,8 +118,8 @@ class ClassicHeatmap(HeatmapCodec):
         cells = (centers + 0.5).trunc()
         return self._gaussians(cells, cells, weight)
 
+    @override
     def cell_pixels(self, like: Tensor) -> Tensor:
-        """Crop pixels between cell centres: [2] for x and y."""
         return torch.full((2,), float(self.stride), device=like.device, dtype=like.dtype)
 
 
@@ -146,7 +147,7 @@ class UdpHeatmap(HeatmapCodec):
     def _draw(self, centers: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         return self._gaussians(centers, (centers + 0.5).trunc(), weight)
 
+    @override
     def cell_pixels(self, like: Tensor) -> Tensor:
-        """Crop pixels between cell centres: [2] for x and y."""
         steps = [(pixels - 1) / (cells - 1) for pixels, cells in zip(self.input_size, self.heatmap_size, strict=True)]
         return torch.tensor(steps, device=like.device, dtype=like.dtype)

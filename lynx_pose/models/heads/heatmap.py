@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lynx_pose.errors import InputError
 from lynx_pose.models.codecs.heatmap_codec import HeatmapCodec
@@ -15,8 +16,8 @@ class HeatmapOutput(CodecHead):
 
     codec: HeatmapCodec
 
+    @override
     def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keypoints [B, K, 2] in crop pixels and scores [B, K]."""
         return self.codec.decode(output.float())
 
 

@@ -108,7 +108,12 @@ class HourglassHead(StagedHeatmaps):
             raise InputError(f"head.stacks={stacks}: must be 1 to 8")
         _check_sides(codec, in_stride, depth)
         self.hourglasses = nn.ModuleList(
-            nn.Sequential(Hourglass(in_channels, depth), Residual(in_channels, in_channels), *_linear(in_channels))
+            nn.Sequential(
+                Hourglass(in_channels, depth),
+                Residual(in_channels, in_channels),
+                nn.Conv2d(in_channels, in_channels, 1),
+                *_normalised(in_channels),
+            )
             for _ in range(stacks)
         )
         self.outputs = nn.ModuleList(to_heatmaps(in_channels, num_keypoints) for _ in range(stacks))
@@ -129,10 +134,6 @@ class HourglassHead(StagedHeatmaps):
 
 def _normalised(channels: int) -> list[nn.Module]:
     return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
-
-
-def _linear(channels: int) -> list[nn.Module]:
-    return [nn.Conv2d(channels, channels, 1), *_normalised(channels)]
 
 
 def _check_sides(codec: HeatmapCodec, in_stride: int, depth: int) -> None:

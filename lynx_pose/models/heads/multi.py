@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lynx_pose.data.crop import CropConvention
 from lynx_pose.errors import InputError
@@ -29,16 +30,16 @@ class Combination(nn.Module):
 class MeanOfBoth(Combination):
     """The middle between the two predictions."""
 
+    @override
     def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
-        """Combine predictions [B, K, 2], given the heatmaps' scores [B, K]."""
         return (heatmap + regression) / 2
 
 
 class ByConfidence(Combination):
     """The heatmap's prediction where it is confident; the less it is, the more of the regression's."""
 
+    @override
     def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
-        """Combine predictions [B, K, 2], given the heatmaps' scores [B, K]."""
         share = scores.clamp(0, 1)[..., None]
         return share * heatmap + (1 - share) * regression
 
@@ -57,8 +58,8 @@ class LearnedShares(Combination):
         super().__init__(num_keypoints)
         self.logits = nn.Parameter(torch.zeros(num_keypoints))
 
+    @override
     def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
-        """Combine predictions [B, K, 2], given the heatmaps' scores [B, K]."""
         share = (self.pace * self.logits).sigmoid()[:, None]
         return share * heatmap + (1 - share) * regression
 
@@ -97,9 +98,9 @@ class MultiHead(PoseHead):
                 "choose head/codec@head.heatmap.codec=classic or unbiased"
             )
 
+    @override
     @property
     def crop_convention(self) -> CropConvention:
-        """That of both codecs."""
         return self.heatmap.crop_convention
 
     def forward(self, features: Tensor) -> Outputs:

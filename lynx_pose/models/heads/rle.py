@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lynx_pose.models.codecs.coordinate_codec import RelativeCoordinates
 from lynx_pose.models.heads.regression import CoordinateOutput, fully_connected
@@ -113,8 +114,8 @@ class RLEHead(CoordinateOutput):
         position, sigma = output.float().split(2, dim=-1)
         return self.codec.decode(position), 1 - sigma.mean(dim=-1)
 
+    @override
     def average_flipped(self, output: Tensor, mirrored: Tensor, flip_indices: list[int]) -> Tensor:
-        """Return the mean of the outputs of crops and of their mirror images, as an output of the crops."""
         position = super().average_flipped(output[..., :2], mirrored[..., :2], flip_indices)
         sigma = (output[..., 2:] + mirrored[:, flip_indices, 2:]) / 2
         return torch.cat([position, sigma], dim=-1)

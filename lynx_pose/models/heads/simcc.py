@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from lynx_pose.errors import InputError
 from lynx_pose.models.codecs.simcc_codec import Bins, SimCC
@@ -64,8 +65,8 @@ class SimCCHead(CodecHead):
         near = [_probability_near(axis, positions[..., i], 2 * self.codec.sigma) for i, axis in enumerate((x, y))]
         return keypoints, torch.minimum(*near)
 
+    @override
     def average_flipped(self, output: Bins, mirrored: Bins, flip_indices: list[int]) -> Bins:
-        """Return the mean of the outputs of crops and of their mirror images, as an output of the crops."""
         x, y = self.codec.unflip(mirrored, flip_indices)
         return (output[0] + x) / 2, (output[1] + y) / 2
 

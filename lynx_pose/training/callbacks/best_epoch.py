@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytorch_lightning as pl
+from typing_extensions import override
 
 from lynx_pose.files import RetriedWrites
 from lynx_pose.training.run_folder import RunFolder
@@ -27,12 +28,12 @@ class BestEpoch(pl.Callback):
         self._writes = RetriedWrites()
         self._validated = False
 
+    @override
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Not every epoch is validated."""
         self._validated = False
 
+    @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Note that this epoch has metrics of its own."""
         self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -73,10 +74,10 @@ class BestEpoch(pl.Callback):
             self._writes.add(self.folder.predictions, task.metric.results())
             self._writes.flush(f"epoch {epoch}")
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs."""
         return {"metrics": self.metrics}
 
+    @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where the checkpoint was written."""
         self.metrics = state["metrics"]

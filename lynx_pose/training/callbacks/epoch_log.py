@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+from typing_extensions import override
 
 from lynx_pose.files import RetriedWrites
 from lynx_pose.training.callbacks.best_epoch import BestEpoch, Row
@@ -42,12 +43,12 @@ class EpochLog(pl.Callback):
         """Note where this process began, which may be in the middle of the run."""
         self._start, self._first_epoch = time.monotonic(), trainer.current_epoch
 
+    @override
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Not every epoch is validated."""
         self._validated = False
 
+    @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Note that this epoch has metrics of its own."""
         self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -105,10 +106,10 @@ class EpochLog(pl.Callback):
             "seconds_left": round(seconds_per_epoch * (epochs - done), 1),
         }
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs."""
         return {"rows": self.rows}
 
+    @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where the checkpoint was written."""
         self.rows = state["rows"]

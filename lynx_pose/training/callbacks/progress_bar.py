@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
+from typing_extensions import override
 
 from lynx_pose.training.callbacks.throughput import Throughput
 
@@ -21,8 +22,8 @@ class RunProgressBar(TQDMProgressBar):
         super().__init__()
         self.throughput = throughput
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
         super().on_train_start(trainer, pl_module)
         self._start_time = time.monotonic()
         self._start_epoch = trainer.current_epoch

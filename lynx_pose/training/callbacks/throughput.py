@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytorch_lightning as pl
+from typing_extensions import override
 
 
 class Throughput(pl.Callback):
@@ -29,8 +30,8 @@ class Throughput(pl.Callback):
         """
         return self.wait_seconds / max(self.seconds, 1e-9)
 
+    @override
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Start the clock."""
         self._epoch_start = self._waiting_since = time.monotonic()
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
@@ -46,10 +47,10 @@ class Throughput(pl.Callback):
             self.seconds += time.monotonic() - self._epoch_start
         self._waiting_since = time.monotonic()
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs."""
         return {"seconds": self.seconds, "images": self.images, "wait_seconds": self.wait_seconds}
 
+    @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where the checkpoint was written."""
         self.seconds, self.images, self.wait_seconds = state["seconds"], state["images"], state["wait_seconds"]
