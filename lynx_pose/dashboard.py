@@ -12,6 +12,7 @@ def main() -> None:
     parser.add_argument("sweeps", nargs="*", type=Path, help="folder of a sweep; default: the newest in multirun/")
     parser.add_argument("--entity", help="W&B user or team; default: your own")
     parser.add_argument("--project", help="W&B project; default: that of the runs")
+    parser.add_argument("--trust", action="store_true", help="run code that a run's configuration names")
     argparse_command(parser, "lynx_pose.reporting.wandb_report:write_wandb_report")
 
 

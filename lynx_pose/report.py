@@ -12,6 +12,7 @@ def main() -> None:
     parser.add_argument(
         "sweeps", nargs="*", type=Path, help="folder of a sweep or a run; default: the newest in multirun/"
     )
+    parser.add_argument("--trust", action="store_true", help="run code that a run's configuration names")
     argparse_command(parser, "lynx_pose.reporting.report_page:report")
 
 

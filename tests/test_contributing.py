@@ -52,13 +52,15 @@ def test_training_takes_them_all(data, tmp_path):
     _write(tmp_path, EXAMPLES)
     options = [*PARTS, *QUICK[1:], "logger=none", "model.input_size=[64,64]", "trainer.max_epochs=1"]
     run(
-        *("train", "--config-dir=conf", *options, "data.split=random", "hydra.run.dir=run"),
+        *("train", "--config-dir=conf", *options, "data.split=random", f"data.root={data}", "hydra.run.dir=run"),
         cwd=tmp_path,
-        MY_TRAPS=str(data),
     )
     assert summary(tmp_path / "run")["status"] == "completed"
     assert summary(tmp_path / "run")["name"] == "small_mobile-dust"
     (epoch,) = rows(tmp_path / "run")
+    untrusted = run("evaluate", "run=run", cwd=tmp_path, check=False)
+    assert "trust=true" in untrusted.stderr
+    run("evaluate", "run=run", "trust=true", cwd=tmp_path)
     assert float(epoch["val/worst_keypoint_px"]) >= float(epoch["val/mean_error_px"])
 
 

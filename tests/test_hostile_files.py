@@ -12,7 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import open_dict
 
-from lynx_pose.config import CONF
+import lynx_pose
+from lynx_pose.config import CONF, require_harmless
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
 from lynx_pose.evaluation.validate import run_config
@@ -186,3 +187,53 @@ def test_an_option_that_cannot_be(tmp_path, data, case):
     # Hydra's own say what object could not be made; the command prints them as it prints ours.
     with pytest.raises((InputError, HydraException), match=message):
         train(cfg)
+
+
+HARMFUL = {
+    "a function of Python": "head: {_target_: pathlib.Path.write_text}",
+    "through an import of ours": "head: {_target_: lynx_pose.files.os.system}",
+    "through a package that may be named": "head: {_target_: lynx_pose.models.weights.torch.load}",
+    "a function that writes": "head: {_target_: lynx_pose.files.write_text}",
+    "a function of torch": "head: {_target_: torch.nn.Module.load_state_dict}",
+    "within a list": "more: {photometric: [{a: [{_target_: os.system}]}]}",
+    "arguments": "head: {_target_: torch.nn.L1Loss, _args_: [x]}",
+    "a name that is looked up": "head: {_target_: '${other}'}",
+    "the environment": "name: ${oc.env:SECRET}",
+    "the environment, later": "name: ${model.name}-${oc.env:SECRET}",
+    "the environment, within": "name: ${oc.env:HOME,${oc.env:SECRET}}",
+    "spelt otherwise": "name: '${ oc.env : SECRET }'",
+    "by a name that is put together": "name: '${${resolver}:SECRET}'",
+    "decoded": "name: '${oc.decode:x}'",
+}
+
+
+@pytest.mark.parametrize("case", HARMFUL)
+def test_a_strangers_configuration_is_not_believed(tmp_path, case):
+    """Whatever would be run or read by it; but a user may say that it is trusted."""
+    folder = RunFolder(tmp_path / "run")
+    folder.config.parent.mkdir(parents=True)
+    folder.config.write_text(f"model: {{name: tiny}}\naug: {{}}\nseed: 0\n{HARMFUL[case]}\n")
+    with pytest.raises(InputError, match="trust=true") as error:
+        run_config(folder.path, [])
+    assert str(folder.config) in str(error.value)
+    assert folder.read_config(trust=True).seed == 0
+
+
+def test_a_checkpoints_configuration_is_not_believed(trained, tmp_path):
+    """Its weights are read safely; what it says of its network could otherwise be any function."""
+    content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    victim = tmp_path / "victim"
+    harmful = {"_target_": "pathlib.Path.touch", "self": {"_target_": "pathlib.Path", "_args_": [str(victim)]}}
+    content["lynx_pose"]["config"]["model"]["backbone"] = harmful
+    torch.save(content, tmp_path / "x.ckpt")
+    with pytest.raises(InputError, match=r"x\.ckpt.*_target_"):
+        lynx_pose.load(tmp_path / "x.ckpt")
+    assert not victim.exists()
+
+
+def test_all_that_lynx_pose_configures_is_believed():
+    """Each option of each group that shapes a run, as a run's folder keeps it."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for group in ("aug", "data", "head", "init", "model", "optimizer", "object_scale", "trainer", "column"):
+            for path in sorted((CONF / group).glob("*.yaml")):
+                require_harmless(compose("train", overrides=[f"{group}={path.stem}"]), path)

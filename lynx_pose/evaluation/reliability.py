@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
+from omegaconf import DictConfig
 
 from lynx_pose.arrays import Floats, Mask
 from lynx_pose.data.crop import crop_box, pixel_side
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.evaluation.calibration import Calibration
-from lynx_pose.evaluation.validate import run_config, validate_run
+from lynx_pose.evaluation.validate import validate_run
 from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.training.run_folder import RunFolder
 
@@ -53,20 +54,19 @@ def reliability(expected: Floats, errors: Floats, bins: int = 10) -> list[tuple[
     return [(float(expected[part].mean()), float(errors[part].mean()), int(part.size)) for part in parts]
 
 
-def calibrate(run: Path, overrides: Sequence[str], output: Path) -> tuple[Calibration, str]:
+def calibrate(cfg: DictConfig, folder: RunFolder, output: Path) -> tuple[Calibration, str]:
     """Fit what a confidence means in pixels, on the validation set that chose the best checkpoint.
 
     Args:
-        run: folder of a run whose data are at hand.
-        overrides: changes to its configuration, as `key=value`.
+        cfg: configuration of a run whose data are at hand, as `run_config` reads it.
+        folder: of the run.
         output: folder for what other processes say, where the changes ask for several.
 
     Returns:
         The calibration, and a page with its reliability: each animal's errors beside those that a calibration on the
         other animals expects.
     """
-    folder = RunFolder(run)
-    task, datamodule = validate_run(run_config(run, overrides), folder, folder.best, output)
+    task, datamodule = validate_run(cfg, folder, folder.best, output)
     poses = task.metric.poses
     assert poses is not None, "validation has computed them"
     errors = poses.distances / crop_pixel_sizes(poses, datamodule)[:, None]

@@ -39,7 +39,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     """
     folder, output = RunFolder(Path(cfg.run).expanduser()), Path(HydraConfig.get().runtime.output_dir)
     detail: DetailedMetrics = instantiate(cfg.detail)
-    run_cfg = run_config(folder.path, list(cfg.overrides))
+    run_cfg = run_config(folder.path, list(cfg.overrides), cfg.trust)
     paths = {"best": folder.best, "last": folder.last}
     if cfg.checkpoint not in paths:
         raise InputError(f"checkpoint={cfg.checkpoint}: must be one of {', '.join(paths)}")
@@ -62,13 +62,13 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     return task.val_metrics
 
 
-def run_config(run: Path, overrides: Sequence[str]) -> DictConfig:
+def run_config(run: Path, overrides: Sequence[str], trust: bool = False) -> DictConfig:
     """Return a run's configuration for one process, with changes as `key=value`.
 
     Raises:
-        InputError: there is no such run, or a change has a key that it has not.
+        InputError: there is no such run, it is not to be trusted, or a change has a key that it has not.
     """
-    cfg = RunFolder(run).read_config()
+    cfg = RunFolder(run).read_config(trust)
     for override in [*ONE_PROCESS, *overrides]:
         key, separator, value = override.partition("=")
         if not separator or OmegaConf.select(cfg, key, default=...) is ...:
@@ -106,15 +106,15 @@ def validate_rank(
     return task, datamodule
 
 
-def validate_network(network: CropNetwork, run: Path, overrides: Sequence[str]) -> dict[str, float]:
+def validate_network(network: CropNetwork, cfg: DictConfig, folder: RunFolder) -> dict[str, float]:
     """Return AP and the other metrics of any network on the validation set of a run.
 
     Args:
         network: such as an ONNX file's.
-        run: folder of a run whose data are at hand.
-        overrides: changes to its configuration, as `key=value`.
+        cfg: configuration of the run, whose data are at hand, as `run_config` reads it.
+        folder: of the run.
     """
-    cfg, datamodule = _validation_data(network, run, overrides)
+    datamodule = _validation_data(network, cfg, folder)
     metric = build_metric(cfg, datamodule.val_records, datamodule.skeleton)
     for batch in datamodule.val_dataloader():
         keypoints, confidences = map(torch.from_numpy, network(batch.image.numpy()))
@@ -123,9 +123,9 @@ def validate_network(network: CropNetwork, run: Path, overrides: Sequence[str]) 
     return metrics
 
 
-def validation_crops(network: CropNetwork, run: Path, overrides: Sequence[str], count: int) -> Pixels:
-    """Return up to `count` crops [N, H, W, 3] of the validation set of a run."""
-    _, datamodule = _validation_data(network, run, overrides)
+def validation_crops(network: CropNetwork, cfg: DictConfig, folder: RunFolder, count: int) -> Pixels:
+    """Return up to `count` crops [N, H, W, 3] of the validation set of a run, as `validate_network`."""
+    datamodule = _validation_data(network, cfg, folder)
     crops: list[Pixels] = []
     for batch in datamodule.val_dataloader():
         crops += list(batch.image.numpy())
@@ -134,7 +134,5 @@ def validation_crops(network: CropNetwork, run: Path, overrides: Sequence[str], 
     return np.stack(crops[:count])
 
 
-def _validation_data(network: CropNetwork, run: Path, overrides: Sequence[str]) -> tuple[DictConfig, PoseDataModule]:
-    cfg = run_config(run, ["loader.num_workers=0", *overrides])
-    annotations = read_annotations(cfg)
-    return cfg, build_datamodule(cfg, annotations, network.crop_convention, read_json(RunFolder(run).split))
+def _validation_data(network: CropNetwork, cfg: DictConfig, folder: RunFolder) -> PoseDataModule:
+    return build_datamodule(cfg, read_annotations(cfg), network.crop_convention, read_json(folder.split))

@@ -47,7 +47,7 @@ def serve(cfg: DictConfig) -> None:
     Raises:
         InputError: the network cannot be used, or the address is taken.
     """
-    page = make_page(load(cfg.run), cfg.max_megapixels)
+    page = make_page(load(cfg.run, trust=cfg.trust), cfg.max_megapixels)
     try:
         page.launch(
             server_name=cfg.host,

@@ -178,19 +178,22 @@ def load(
     flip_test: bool | None = None,
     precision: str = "auto",
     device: str = "auto",
+    trust: bool = False,
 ) -> PoseEstimator:
     """Load a trained network.
 
     Args:
         run: the folder of a run, whose best checkpoint is taken; a checkpoint; or an ONNX file by
-            `python -m lynx_pose.export`, for which the three last arguments have no meaning.
+            `python -m lynx_pose.export`, for which the arguments after `batch_size` have no meaning.
         batch_size: crops that go through the network at once.
         flip_test: average each output with that of the mirrored crop; None does as the run did.
         precision: `float32`; `bf16`, which is faster where the device computes it; `auto` takes bf16 there.
         device: `cpu`, `cuda`, …; `auto` takes a GPU where there is one.
+        trust: of a run or checkpoint, run whatever code its configuration names. Without it, a network of classes that
+            are neither lynx_pose's nor torch's is refused, so that a stranger's file is safe to load.
 
     Raises:
-        InputError: it is none of these, or damaged.
+        InputError: it is none of these, or damaged, or not to be trusted.
     """
     path = Path(run).expanduser()
     if path.suffix == ".onnx":
@@ -200,4 +203,4 @@ def load(
     cv2.setNumThreads(0)
     from lynx_pose.prediction.torch_network import TorchNetwork
 
-    return PoseEstimator(TorchNetwork.load(path, flip_test, precision, device), batch_size)
+    return PoseEstimator(TorchNetwork.load(path, flip_test, precision, device, trust), batch_size)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lynx_pose.arrays import Pixels
 from lynx_pose.errors import InputError
-from lynx_pose.evaluation.validate import validate_network, validation_crops
+from lynx_pose.evaluation.validate import run_config, validate_network, validation_crops
 from lynx_pose.files import atomic_path
 from lynx_pose.models.pose_net import MEAN, STD
 from lynx_pose.prediction.onnx_network import METADATA, OnnxNetwork
@@ -56,8 +56,8 @@ def export(cfg: DictConfig) -> list[Path]:
         InputError: the run cannot be used, a file exists, or what was written differs from the network.
     """
     run = Path(cfg.run).expanduser()
-    network = TorchNetwork.load(run, cfg.flip_test, "float32", "cpu")
-    path = Path(cfg.output).expanduser() if cfg.output else _default_output(run)
+    network = TorchNetwork.load(run, cfg.flip_test, "float32", "cpu", cfg.trust)
+    path = Path(cfg.output).expanduser() if cfg.output else _default_output(run, cfg.trust)
     paths = [path, path.with_name(f"{path.stem}-int8.onnx")] if cfg.int8 else [path]
     for target in paths:
         if target.exists():
@@ -65,21 +65,22 @@ def export(cfg: DictConfig) -> list[Path]:
     write_onnx(network, path)
     crops = random_crops(network.input_size)
     if cfg.evaluate:
-        crops = np.concatenate([crops, validation_crops(network, run, list(cfg.overrides), len(crops))])
+        run_cfg = run_config(run, ["loader.num_workers=0", *cfg.overrides], cfg.trust)
+        crops = np.concatenate([crops, validation_crops(network, run_cfg, RunFolder(run), len(crops))])
     require_equal(OnnxNetwork(path), network, crops, path)
     if cfg.int8:
         write_int8(path, paths[1])
     if cfg.evaluate:
-        _print_costs(paths, run, list(cfg.overrides))
+        _print_costs(paths, run_cfg, RunFolder(run))
     for target in paths:
         log.info("%s", target)
     return paths
 
 
-def _default_output(run: Path) -> Path:
+def _default_output(run: Path, trust: bool) -> Path:
     if not run.is_dir():
         raise InputError("output=...: give the file to write, because a checkpoint has no folder of a run")
-    name = RunFolder(run).read_config().get("name", "network")
+    name = RunFolder(run).read_config(trust).get("name", "network")
     return run / "export" / f"{name}.onnx"
 
 
@@ -173,10 +174,10 @@ def _is_not_onnxruntime(record: logging.LogRecord) -> bool:
     return "onnxruntime" not in record.pathname
 
 
-def _print_costs(paths: Sequence[Path], run: Path, overrides: Sequence[str]) -> None:
+def _print_costs(paths: Sequence[Path], cfg: DictConfig, folder: RunFolder) -> None:
     table = Table(Column("file", overflow="fold"), "MB", "crops/s on one core", "AP on the validation set")
     for path in paths:
-        metrics = validate_network(OnnxNetwork(path), run, overrides)
+        metrics = validate_network(OnnxNetwork(path), cfg, folder)
         costs = [f"{path.stat().st_size / 1e6:.1f}", f"{crops_per_second(path):.1f}", f"{metrics['AP']:.4f}"]
         table.add_row(path.name, *costs)
     Console().print(table)

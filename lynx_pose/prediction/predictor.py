@@ -24,6 +24,7 @@ from lynx_pose.prediction.media import Media, find_media, is_video
 from lynx_pose.prediction.pose_log import AnimalPose, ImagePoses, PoseLog
 from lynx_pose.prediction.video import draw_video, smooth_poses
 from lynx_pose.prediction.writers import PoseWriter
+from lynx_pose.training.run_folder import RunFolder
 from lynx_pose.visualization.draw import draw_pose
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,14 @@ class PredictionResult:
 
 def load_estimator(cfg: DictConfig) -> PoseEstimator:
     """Load the network that `conf/predict.yaml` describes."""
-    return load(cfg.run, batch_size=cfg.batch_size, flip_test=cfg.flip_test, precision=cfg.precision, device=cfg.device)
+    return load(
+        cfg.run,
+        batch_size=cfg.batch_size,
+        flip_test=cfg.flip_test,
+        precision=cfg.precision,
+        device=cfg.device,
+        trust=cfg.trust,
+    )
 
 
 def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> PredictionResult:
@@ -139,8 +147,9 @@ def _calibration(cfg: DictConfig, folder: Path, skeleton: Skeleton) -> Calibrati
         raise InputError(f"calibrate=true: needs the folder of a run, whose validation set it takes, not {run}")
     # Imported here, because ONNX files are predicted with where torch is not.
     from lynx_pose.evaluation.reliability import calibrate
+    from lynx_pose.evaluation.validate import run_config
 
-    calibration, page = calibrate(run, list(cfg.overrides), folder)
+    calibration, page = calibrate(run_config(run, list(cfg.overrides), cfg.trust), RunFolder(run), folder)
     write_json(path, calibration.to_dict(skeleton.names))
     write_text(folder / "calibration.html", page)
     return calibration

@@ -13,6 +13,7 @@ from torch.fx.proxy import TraceError
 from torch.overrides import TorchFunctionMode
 
 from lynx_pose.arrays import Floats, Pixels
+from lynx_pose.config import require_harmless
 from lynx_pose.data.crop import CropConvention
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
@@ -57,11 +58,13 @@ class TorchNetwork:
         self.dtype = PRECISIONS[precision]
 
     @classmethod
-    def load(cls, path: Path, flip_test: bool | None, precision: str, device: str) -> Self:
+    def load(cls, path: Path, flip_test: bool | None, precision: str, device: str, trust: bool = False) -> Self:
         """Load the best checkpoint of a run, or a checkpoint; as `lynx_pose.load`."""
         checkpoint = find_network_checkpoint(path)
         content = read_checkpoint(checkpoint)
         metadata = _metadata(content, checkpoint)
+        if not trust:
+            require_harmless(metadata["config"], checkpoint)
         cfg, skeleton = OmegaConf.create(metadata["config"]), Skeleton.from_dict(metadata["skeleton"])
         with _SkipRandomInit():
             net = build_net(cfg, len(skeleton))

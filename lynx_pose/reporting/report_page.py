@@ -54,9 +54,9 @@ class Report:
         return findings(self.comparisons)
 
 
-def make_report(sweeps: Sequence[Path]) -> Report:
+def make_report(sweeps: Sequence[Path], trust: bool = False) -> Report:
     """Read the runs of sweep or run folders and compute all tables."""
-    runs = find_runs(sweeps)
+    runs = find_runs(sweeps, trust)
     validation = read_validation(runs)
     comparisons = compare_groups(runs, validation)
     optional = [
@@ -67,9 +67,9 @@ def make_report(sweeps: Sequence[Path]) -> Report:
     return Report(runs, [ap_table(runs), *(table for table in optional if table)], comparisons, validation)
 
 
-def report(sweeps: Sequence[Path]) -> None:
+def report(sweeps: Sequence[Path], trust: bool = False) -> None:
     """Write the report of sweep or run folders, by default of the newest sweep, and print its table and findings."""
-    page, content = write_report(list(sweeps) or [newest_sweep(Path("multirun"))])
+    page, content = write_report(list(sweeps) or [newest_sweep(Path("multirun"))], trust)
     console = Console()
     console.print(to_terminal(content.tables[0]))
     for sentence in content.findings:
@@ -80,18 +80,19 @@ def report(sweeps: Sequence[Path]) -> None:
     console.print(str(page.resolve()), soft_wrap=True, markup=False, highlight=False)
 
 
-def write_report(sweeps: Sequence[Path]) -> tuple[Path, Report]:
+def write_report(sweeps: Sequence[Path], trust: bool = False) -> tuple[Path, Report]:
     """Write report.html, report.md, report.csv and the tables' own CSV files into the first folder.
 
     Each completed run gets a model card in its own folder.
 
     Args:
         sweeps: folders of sweeps or runs; their runs share the tables.
+        trust: run code that the runs' configurations name, whosever it is.
 
     Returns:
         The page's path, and what it says.
     """
-    report = make_report(sweeps)
+    report = make_report(sweeps, trust)
     folder = sweeps[0]
     write_text(folder / "report.html", render(report))
     markdown = [to_markdown(report.tables[0]), *report.findings, *(to_markdown(table) for table in report.tables[1:])]

@@ -69,7 +69,7 @@ class Run:
         return best
 
 
-def find_runs(paths: Sequence[Path]) -> list[Run]:
+def find_runs(paths: Sequence[Path], trust: bool = False) -> list[Run]:
     """Read the runs of sweep folders, or of run folders.
 
     Raises:
@@ -81,7 +81,8 @@ def find_runs(paths: Sequence[Path]) -> list[Run]:
         if not folders:
             raise InputError(f"{path}: holds no run and no sweep; give a folder that lynx_pose.train wrote")
         runs += [
-            Run(folder, folder.read_config(), folder.read_summary(), _read_curve(folder.metrics)) for folder in folders
+            Run(folder, folder.read_config(trust), folder.read_summary(), _read_curve(folder.metrics))
+            for folder in folders
         ]
     data = {(run.summary["data"]["name"], run.summary["data"]["fingerprint"]) for run in runs if "data" in run.summary}
     if len(data) > 1:

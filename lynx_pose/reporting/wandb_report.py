@@ -18,19 +18,20 @@ except ImportError:
 TITLE = "lynx_pose: architectures and augmentation groups"
 
 
-def write_wandb_report(sweeps: Sequence[Path], entity: str | None, project: str | None) -> str:
+def write_wandb_report(sweeps: Sequence[Path], entity: str | None, project: str | None, trust: bool = False) -> str:
     """Write the report to W&B's server; print and return its address.
 
     Args:
         sweeps: folders whose runs W&B has, sent by training online or by `wandb sync`; none takes the newest.
         entity: user or team; None for the one that is logged in.
         project: None for that of the runs.
+        trust: run code that the runs' configurations name, whosever it is.
 
     Raises:
         InputError: the folders hold no runs, or W&B cannot be reached or refuses.
     """
     sweeps = list(sweeps) or [newest_sweep(Path("multirun"))]
-    report = make_report(sweeps)
+    report = make_report(sweeps, trust)
     project = project or str(report.runs[0].config.logger.wandb.project)
     try:
         page = dashboard(report, [group_name(sweep) for sweep in sweeps], entity or own_entity(), project)

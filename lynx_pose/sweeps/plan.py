@@ -89,7 +89,8 @@ def _is_incomplete(run: RunFolder, config: DictConfig) -> bool:
     Raises:
         InputError: it was made of something else, or is running at this moment.
     """
-    then = run.read_config()
+    # Only compared: what runs is what was typed.
+    then = run.read_config(trust=True)
     differing = differing_keys(config, then, CHANGEABLE)
     if differing:
         raise InputError(

@@ -40,7 +40,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 # Through a file of Python's, whose errors say what the system said.
                 with draft.open("wb") as file:
                     torch.save(checkpoint, file)
-                    # On the disk before the last one gets its second name: until the draft has moved, both name one file.
+                    # On the disk before the last one gets its second name: until the draft moves, both name one file.
                     os.fsync(file.fileno())
                 if path == self.folder.last and path.exists():
                     _keep(path, self.folder.before_last)

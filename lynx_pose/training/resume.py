@@ -55,7 +55,8 @@ def require_own_folder(cfg: DictConfig, hydra_cfg: DictConfig, folder: RunFolder
             )
         return
     # How long and on what it trains may change as well.
-    differing = differing_keys(cfg, folder.read_config(), (*WITHOUT_EFFECT, "trainer"))
+    # Only compared: what runs is what was typed.
+    differing = differing_keys(cfg, folder.read_config(trust=True), (*WITHOUT_EFFECT, "trainer"))
     if differing:
         raise InputError(
             f"ckpt={cfg.ckpt}: that run was configured differently in {', '.join(differing)}. Repeat its "

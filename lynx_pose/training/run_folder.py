@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from lynx_pose.config import require_harmless
 from lynx_pose.errors import InputError
 from lynx_pose.files import read_json
 
@@ -122,11 +123,14 @@ class RunFolder:
         lock.release()
         return False
 
-    def read_config(self) -> DictConfig:
+    def read_config(self, trust: bool = False) -> DictConfig:
         """Return the run's configuration.
 
+        Args:
+            trust: take any code that it names; otherwise as `lynx_pose.config.require_harmless`.
+
         Raises:
-            InputError: the folder is not one that a run wrote.
+            InputError: the folder is not one that a run wrote, or its configuration is not to be trusted.
         """
         if not self.config.is_file():
             raise InputError(f"{self.path}: is not the folder of a run (it has no .hydra/config.yaml)")
@@ -136,6 +140,8 @@ class RunFolder:
             raise InputError(f"{self.config}: is damaged ({str(error).splitlines()[0]})") from None
         if not isinstance(config, DictConfig) or not all(key in config for key in ("model", "aug", "seed")):
             raise InputError(f"{self.config}: is not the configuration of a run")
+        if not trust:
+            require_harmless(config, self.config)
         return config
 
     def read_summary(self) -> dict[str, Any]:

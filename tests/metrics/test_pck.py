@@ -77,9 +77,11 @@ def test_thresholds_out_of_order_are_refused(thresholds):
 
 
 def test_mean_pck_by_hand():
-    """Within a tenth of the longer side of a box of 200 × 500 pixels, the mean over the keypoints that are ever seen."""
+    """Within a tenth of the longer side of a box of 200 × 500 pixels; the mean over keypoints that are ever seen."""
     records = [
-        PoseRecord(str(n), n, Path("image.jpg"), (900, 900), np.array([0.0, 0, 200, 500]), POINTS[n], VISIBLE[n], 1.0, "")
+        PoseRecord(
+            str(n), n, Path("image.jpg"), (900, 900), np.array([0.0, 0, 200, 500]), POINTS[n], VISIBLE[n], 1.0, ""
+        )
         for n in range(25)
     ]
     poses = Poses(records, POINTS + DISTANCES[..., None] * [0.6, -0.8], np.ones((25, 6)), np.ones(25))

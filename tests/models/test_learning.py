@@ -29,7 +29,7 @@ SMALL = {
     "vit": ["model=vit", "model.backbone.name=vit_tiny_patch16_224", "head.deconv_channels=32"],
     "mobilenet": ["model=mobilenet", "model.width=35", "head.deconv_channels=32"],
 }
-STEPS = {"simcc": 160, "cpm": 60}
+STEPS = {"simcc": 140, "cpm": 40, "ief": 60, "multi": 60, "heatmap": 60}
 # A likelihood of points known by heart grows steep: its gradient is that of the distance by the deviation.
 RATES = {"rle": 5e-4}
 
