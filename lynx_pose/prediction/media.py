@@ -14,7 +14,7 @@ VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".w
 
 @dataclass(frozen=True)
 class Media:
-    """ImageSource and videos.
+    """Images and videos.
 
     Args:
         folder: that all of them lie under.
@@ -27,6 +27,22 @@ class Media:
     def path(self, name: str) -> Path:
         """Return where a file lies."""
         return self.folder / name
+
+    @staticmethod
+    def drawing(folder: Path, name: str) -> Path:
+        """Return where in a folder the drawing of a file lies: a JPEG or MP4 file, another for each name.
+
+        Raises:
+            InputError: the name leads out of the folder.
+        """
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise InputError(f"{name}: leads out of the folder of the drawings")
+        endings = (".mp4",) if is_video(name) else (".jpg", ".jpeg")
+        path = folder / name
+        # a.png becomes a.png.jpg, so a.png.jpg has to become another.
+        if path.suffix.lower() in endings and not _is_media(Path(path.stem)):
+            return path
+        return path.with_name(f"{path.name}{endings[0]}")
 
 
 def is_video(name: str) -> bool:
@@ -46,24 +62,31 @@ def find_media(given: str | Sequence[str]) -> Media:
     """
     several = [given] if isinstance(given, str) else list(given)
     found = [path for one in several for path in _files(os.path.expanduser(one))]
-    paths = list(dict.fromkeys(path.absolute() for path in found))
+    paths = list(dict.fromkeys(found))
     if not paths:
         raise InputError(f"images={given}: no image or video is there ({', '.join(sorted(IMAGES | VIDEOS))})")
     if len(several) == 1 and Path(several[0]).expanduser().is_dir():
-        folder = Path(several[0]).expanduser().absolute()
+        folder = _absolute(Path(several[0]).expanduser())
     else:
         folder = Path(os.path.commonpath([path.parent for path in paths]))
     return Media(folder, [path.relative_to(folder).as_posix() for path in paths])
 
 
+def _absolute(path: Path) -> Path:
+    """Return a path from the root without `..`, which in a name would lead out of whatever folder it is put into."""
+    if path.name == "..":
+        return path.resolve()
+    return path.parent.resolve() / path.name if ".." in path.parts else path.absolute()
+
+
 def _files(given: str) -> list[Path]:
-    path = Path(given)
+    path = _absolute(Path(given))
     if path.is_dir():
         return sorted(found for found in path.rglob("*") if _is_media(found) and found.is_file())
     if path.is_file():
         return _listed(path) if path.suffix == ".txt" else [path]
     if has_magic(given):
-        return sorted(found for found in map(Path, glob(given, recursive=True)) if _is_media(found))
+        return sorted(_absolute(found) for found in map(Path, glob(given, recursive=True)) if _is_media(found))
     raise InputError(f"images={given}: there is no such file or folder")
 
 
@@ -73,7 +96,7 @@ def _listed(path: Path) -> list[Path]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a list of files, a name a line ({error})") from None
-    return [path.parent / line.strip() for line in lines if line.strip()]
+    return [_absolute(path.parent / line.strip()) for line in lines if line.strip()]
 
 
 def _is_media(path: Path) -> bool:

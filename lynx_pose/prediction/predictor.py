@@ -120,9 +120,7 @@ def draw_animals(pixels: Pixels, animals: Sequence[AnimalPose], skeleton: Skelet
 
 
 def _save_drawing(folder: Path, draw: Draw, name: str, pixels: Pixels, animals: Sequence[AnimalPose]) -> None:
-    path = folder / name
-    if path.suffix.lower() not in (".jpg", ".jpeg"):
-        path = path.with_name(f"{path.name}.jpg")
+    path = Media.drawing(folder, name)
     with atomic_path(path) as draft:
         if not cv2.imwrite(str(draft), cv2.cvtColor(draw(pixels, animals), cv2.COLOR_RGB2BGR)):
             raise InputError(f"{path}: the image cannot be written")
@@ -130,8 +128,7 @@ def _save_drawing(folder: Path, draw: Draw, name: str, pixels: Pixels, animals: 
 
 def _draw_videos(poses: PoseLog | _Smoothed, media: Media, folder: Path, draw: Draw) -> None:
     for found in poses:
-        path = (folder / found.name).with_suffix(".mp4")
-        if is_video(found.name) and found.is_read and not path.exists():
+        if is_video(found.name) and found.is_read and not (path := Media.drawing(folder, found.name)).exists():
             draw_video(media.path(found.name), found, path, draw)
 
 

@@ -85,13 +85,18 @@ def draw_video(
     """Write a video's frames with what `draw` adds to each.
 
     Raises:
-        InputError: the target cannot be written.
+        InputError: the target cannot be written, or not all of it.
     """
     size = (found.width, found.height)
     with atomic_path(target) as draft, open_video(source) as video:
         writer = cv2.VideoWriter(str(draft), cv2.VideoWriter.fourcc(*"mp4v"), found.fps or 25.0, size)
         if not writer.isOpened():
             raise InputError(f"{target}: the video cannot be written")
+        count = 0
         for frame, animals in zip(read_frames(video), found.frames, strict=False):
             writer.write(cv2.cvtColor(draw(frame, animals), cv2.COLOR_RGB2BGR))
+            count += 1
         writer.release()
+        # OpenCV does not say that a disk is full; a video without its end has no frames.
+        if cv2.VideoCapture(str(draft)).get(cv2.CAP_PROP_FRAME_COUNT) != count:
+            raise InputError(f"{target}: could not be written to its end; is the disk full?")

@@ -1,11 +1,17 @@
-"""Poses over time."""
+"""Poses over time, and drawn videos."""
 
+import multiprocessing
+import resource
+import signal
+import sys
+
+import cv2
 import numpy as np
 import pytest
 
 from lynx_pose.errors import InputError
 from lynx_pose.prediction.pose_log import AnimalPose, ImagePoses
-from lynx_pose.prediction.video import smooth_poses
+from lynx_pose.prediction.video import draw_video, smooth_poses
 
 
 def _found(tracks):
@@ -49,3 +55,30 @@ def test_several_animals_are_refused():
     animal = AnimalPose([0, 0, 9, 9], [[1.0, 2.0, 0.5]], 0.5, 1.0)
     with pytest.raises(InputError, match=r"v\.mp4: smooth= needs videos of one animal"):
         smooth_poses(ImagePoses("v.mp4", 10, 10, [[animal, animal]], 25.0), 1.0)
+
+
+def _draw_with_little_room(source, found, target, room):
+    """In a process of its own, whose files may grow to so many bytes: writing fails as on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    try:
+        draw_video(source, found, target, lambda frame, animals: frame)
+    except InputError as error:
+        sys.exit(3 if "could not be written to its end" in str(error) else 4)
+
+
+@pytest.mark.parametrize(("room", "code"), [(60_000, 3), (10_000_000, 0)])
+def test_a_drawn_video_is_whole_or_not_there(tmp_path, room, code):
+    rng = np.random.default_rng(0)
+    source, target = tmp_path / "v.mp4", tmp_path / "drawn.mp4"
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"mp4v"), 25.0, (96, 64))
+    for _ in range(40):
+        writer.write(rng.integers(0, 256, (64, 96, 3), dtype=np.uint8))
+    writer.release()
+    found = ImagePoses("v.mp4", 96, 64, [[] for _ in range(40)], 25.0)
+    arguments = (source, found, target, room)
+    process = multiprocessing.get_context("spawn").Process(target=_draw_with_little_room, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == code
+    assert {path.name for path in tmp_path.iterdir()} == {"v.mp4"} | ({"drawn.mp4"} if code == 0 else set())
