@@ -50,13 +50,13 @@ class GeometricTransform(Protocol):
 
 @dataclass(frozen=True)
 class Flip(GeometricTransform):
-    """Mirror the image with probability `p`; left and right keypoints swap."""
+    """Mirror the image with probability `p`; left and right swap; nothing is done where nobody knows which."""
 
     p: float
 
     @override
     def __call__(self, view: View, skeleton: Skeleton, rng: np.random.Generator) -> View:
-        if rng.random() >= self.p:
+        if rng.random() >= self.p or not skeleton.mirrorable:
             return view
         order = skeleton.flip_indices
         last = view.image_width - 1

@@ -1,7 +1,6 @@
 """What a pose consists of: keypoint names, left/right pairs, limbs, body halves and OKS sigmas."""
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
@@ -25,6 +24,8 @@ class Skeleton:
             object; the kappa of OKS is twice the sigma (https://cocodataset.org/#keypoints-eval). Empty where the
             dataset does not say and nobody has yet.
         weights: K factors of the keypoints' losses (w of Equation 6 of the thesis); empty stands for ones.
+        mirrorable: whether it is known what swaps when an image is mirrored; without it nothing is, neither in training
+            nor for the flip test.
     """
 
     names: tuple[str, ...]
@@ -34,6 +35,7 @@ class Skeleton:
     lower: tuple[int, ...]
     sigmas: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
+    mirrorable: bool = True
 
     def __post_init__(self) -> None:
         if self.sigmas and len(self.sigmas) != len(self.names):
@@ -107,6 +109,7 @@ class Skeleton:
             lower=tuple(values["lower"]),
             sigmas=tuple(values["sigmas"]),
             weights=tuple(values.get("weights", ())),
+            mirrorable=bool(values.get("mirrorable", True)),
         )
 
 
@@ -141,17 +144,3 @@ LYNX_POSE_NAMES = (
 KEYPOINT_INDEX = {name: index for index, name in enumerate(LYNX_POSE_NAMES)} | {
     name: index for index, name in enumerate(ANIMAL_POSE_20.names)
 }
-
-_SIDES = ((r"^left", "right"), (r"^l(?=[_-])", "r"))
-
-
-def mirrored_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Find (left, right) index pairs from names: `left_eye`/`right_eye`, `leftear`/`rightear`, `L_Eye`/`R_Eye`."""
-    index = {name.lower(): position for position, name in enumerate(names)}
-    pairs = []
-    for name, position in index.items():
-        for pattern, other_side in _SIDES:
-            other = index.get(re.sub(pattern, other_side, name), position)
-            if other != position:
-                pairs.append((position, other))
-    return tuple(pairs)

@@ -12,7 +12,8 @@ import numpy as np
 
 from lynx_pose.arrays import Floats, Mask
 from lynx_pose.data.annotations import PoseRecord
-from lynx_pose.data.skeleton import ANIMAL_POSE_20, Skeleton, mirrored_pairs
+from lynx_pose.data.left_right import mirrored_pairs, unpaired_sides
+from lynx_pose.data.skeleton import ANIMAL_POSE_20, Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.formats.boxes import AnimalBox, BoxEntry
 from lynx_pose.formats.parsing import (
@@ -143,7 +144,8 @@ def read_skeleton(content: Content, path: Path) -> Skeleton:
         return ANIMAL_POSE_20
     first = _first_number(limbs)
     edges = tuple((start - first, end - first) for start, end in limbs)
-    return Skeleton(names, mirrored_pairs(names), edges, (), ())
+    pairs = mirrored_pairs(names)
+    return Skeleton(names, pairs, edges, (), (), mirrorable=bool(pairs) and not unpaired_sides(names, pairs))
 
 
 @dataclass(frozen=True)

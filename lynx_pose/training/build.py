@@ -102,7 +102,7 @@ def build_task(cfg: DictConfig, net: PoseNet, datamodule: PoseDataModule) -> Pos
         metric=build_metric(cfg, datamodule.val_records, datamodule.skeleton),
         optimizer=instantiate(cfg.optimizer),
         schedule=instantiate(cfg.schedule),
-        flip_test=cfg.flip_test,
+        flip_test=cfg.flip_test and datamodule.skeleton.mirrorable,
         metadata=checkpoint_metadata(cfg, datamodule.skeleton),
     )
 
@@ -110,6 +110,7 @@ def build_task(cfg: DictConfig, net: PoseNet, datamodule: PoseDataModule) -> Pos
 def checkpoint_metadata(cfg: DictConfig, skeleton: Skeleton) -> dict[str, Any]:
     """Return what a checkpoint must carry to be loaded by itself."""
     wanted = OmegaConf.masked_copy(cfg, ["name", "model", "head", "flip_test", "channels_last"])
+    wanted.flip_test = cfg.flip_test and skeleton.mirrorable
     return {"config": OmegaConf.to_container(wanted, resolve=False), "skeleton": skeleton.to_dict()}
 
 

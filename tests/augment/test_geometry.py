@@ -157,3 +157,8 @@ def test_two_photometric_groups_see_the_same_crops(view):
         a, b = (augmentation.view(view, ANIMAL_POSE_20, (0, 3, number)) for augmentation in (one, other))
         np.testing.assert_array_equal(a.crop.center, b.crop.center)
         assert a.crop.rotation == b.crop.rotation
+
+
+def test_nothing_is_mirrored_where_nobody_knows_what_swaps(view):
+    skeleton = replace(ANIMAL_POSE_20, mirrorable=False)
+    assert geometry.Flip(1.0)(view, skeleton, np.random.default_rng(0)) is view

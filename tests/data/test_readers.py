@@ -1,13 +1,14 @@
 import csv
 import json
 
+import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 from small_datasets import lynx_pose_content, write_lynx_pose
 
 from lynx_pose.data.readers import coco_keypoints, czechlynx, lynx_pose_raw
-from lynx_pose.data.skeleton import ANIMAL_POSE_20, LYNX_POSE_NAMES
+from lynx_pose.data.skeleton import ANIMAL_POSE_20, LYNX_POSE_NAMES, Skeleton
 from lynx_pose.errors import InputError
 
 
@@ -318,3 +319,31 @@ def test_czechlynx_needs_its_columns(tmp_path, lynx3, czech_rows):
         del row["mask"]
     with pytest.raises(InputError, match="no column mask"):
         czechlynx.read(str(_copy_tree(tmp_path, lynx3, czech_rows)))
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "mirrorable", "said"),
+    [
+        (["l_ear", "r_ear", "nose"], {}, True, None),
+        (["l_ear", "r_ear", "l_eye"], {}, False, "l_eye have no partner on the other side"),
+        (["l_ear", "r_ear", "l_eye"], {"pairs": [["l_ear", "r_ear"]]}, True, None),
+        (["a", "b", "nose"], {}, False, "no left and right is known"),
+        (["a", "b", "nose"], {"pairs": [["a", "b"]]}, True, None),
+        (["head", "middle", "tail"], {"pairs": []}, True, None),
+    ],
+)
+def test_images_are_mirrored_only_where_sides_are_known(tmp_path, caplog, names, options, mirrorable, said):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((60, 80, 3), np.uint8))
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 80, "height": 60}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 50, 40], "area": 2000}
+            | {"keypoints": [10, 10, 2, 20, 20, 2, 30, 30, 2], "num_keypoints": 3}
+        ],
+        "categories": [{"id": 1, "name": "animal", "keypoints": names, "skeleton": []}],
+    }
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    skeleton = coco_keypoints.read(str(tmp_path / "train.json"), str(tmp_path), **options).skeleton
+    assert skeleton.mirrorable == mirrorable
+    assert Skeleton.from_dict(skeleton.to_dict()) == skeleton
+    assert (said is None and not caplog.text) or (said in caplog.text and "data.pairs=" in caplog.text)

@@ -1,6 +1,6 @@
 import pytest
 
-from lynx_pose.data.skeleton import ANIMAL_POSE_20, LYNX_POSE_NAMES, Skeleton, mirrored_pairs
+from lynx_pose.data.skeleton import ANIMAL_POSE_20, LYNX_POSE_NAMES, Skeleton
 from lynx_pose.errors import InputError
 
 
@@ -24,23 +24,6 @@ def test_raw_names_are_the_same_joints_on_the_same_side():
         assert side is None or name.startswith(side)
         for limb in ("-F-", "-B-"):
             assert (limb in raw) == (limb.replace("-", "_") in name)
-
-
-@pytest.mark.parametrize(
-    ("names", "pairs"),
-    [
-        (["left_eye", "right_eye", "nose"], ((0, 1),)),
-        (["snout", "leftear", "rightear", "tailbase"], ((1, 2),)),
-        (["R_Eye", "L_Eye"], ((1, 0),)),
-        (["Nose", "Nearknee", "Offknee"], ()),
-    ],
-)
-def test_pairs_are_found_in_names(names, pairs):
-    assert mirrored_pairs(names) == pairs
-
-
-def test_animal_pose_pairs_follow_from_its_names():
-    assert sorted(mirrored_pairs(ANIMAL_POSE_20.names)) == sorted(ANIMAL_POSE_20.pairs)
 
 
 def test_dictionary_and_back():

@@ -1,5 +1,6 @@
 """COCO keypoint files with any skeleton (https://cocodataset.org/#format-data)."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lynx_pose.data.annotations import Annotations, PoseRecord, make_record
+from lynx_pose.data.left_right import unpaired_sides
 from lynx_pose.data.skeleton import ANIMAL_POSE_20, Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.files import fingerprint
@@ -21,6 +23,7 @@ from lynx_pose.formats.parsing import (
     skipping_bad_records,
 )
 
+log = logging.getLogger(__name__)
 # The split that puts each file on its side.
 SPLIT = "file"
 
@@ -40,7 +43,8 @@ def read(
         train: annotation file. With `val` beside it, the split named `file` puts each on its side.
         images: folder of the images.
         val: annotation file of the validation side, if there is one.
-        pairs: (left name, right name) pairs; None finds them in names such as `left_eye`, `L_Eye`.
+        pairs: (left name, right name) pairs; None finds them in the names, and where it cannot, images are not
+            mirrored.
         upper: names of the front half of the body, for half-body augmentation.
         lower: names of the rear half.
         on_error: `raise` stops at the first bad record, `skip` counts it and goes on.
@@ -144,5 +148,16 @@ def _with_names(
                 raise InputError(f"keypoint name '{name}' is unknown; known are {', '.join(skeleton.names)}")
         return tuple(skeleton.names.index(name) for name in names)
 
-    found = skeleton.pairs if pairs is None else tuple((indices(pair)[0], indices(pair)[1]) for pair in pairs)
-    return replace(skeleton, pairs=found, upper=indices(upper), lower=indices(lower))
+    skeleton = replace(skeleton, upper=indices(upper), lower=indices(lower))
+    if pairs is not None:
+        given = tuple((indices(pair)[0], indices(pair)[1]) for pair in pairs)
+        return replace(skeleton, pairs=given, mirrorable=True)
+    if not skeleton.mirrorable:
+        alone = unpaired_sides(skeleton.names, skeleton.pairs)
+        known = f"{', '.join(alone)} have no partner on the other side" if alone else "no left and right is known"
+        log.warning(
+            "%s: no images are mirrored, neither in training nor for the flip test, so that left and right are not "
+            "confused. Name the pairs with data.pairs=[[left,right],...], or data.pairs=[] where nothing swaps",
+            known,
+        )
+    return skeleton
