@@ -34,7 +34,9 @@ def coco_keypoint_metrics(
     if not results:
         raise ValueError("AP cannot be computed: there is not a single prediction")
     if not np.isfinite([result["keypoints"] for result in results]).all():
-        raise ValueError("AP cannot be computed: predicted coordinates are not finite; training has diverged")
+        raise ValueError(
+            "AP cannot be computed: predicted coordinates are not finite; training has diverged. Lower optimizer.lr"
+        )
     truth = COCO(ground_truth)
     evaluation = COCOeval_faster(
         truth, truth.loadRes(list(results)), "keypoints", kpt_oks_sigmas=list(sigmas), print_function=lambda *_: None

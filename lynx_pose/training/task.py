@@ -17,6 +17,9 @@ from lynx_pose.metrics.validation_metric import ValidationMetric
 from lynx_pose.models.pose_net import PoseNet
 from lynx_pose.models.weights import require_skeleton
 
+# No loss of a network that learns comes near: those of heatmaps and coordinates begin below 100.
+DIVERGED = 1e6
+
 
 class PoseTask(pl.LightningModule):
     """Train and validate a network.
@@ -79,6 +82,20 @@ class PoseTask(pl.LightningModule):
         self.log_dict({f"val/{name}": value for name, value in self.val_metrics.items()})
         self.log("AP", self.val_metrics["AP"], prog_bar=True, logger=False)
         self.metric.reset()
+
+    def on_train_epoch_end(self) -> None:
+        """End a run that no longer learns, before a checkpoint of it takes the place of the last good one.
+
+        Raises:
+            InputError: the epoch's mean loss is no number, or one that no loss of a network that learns has.
+        """
+        loss = float(self.trainer.callback_metrics["train/loss"])
+        if not abs(loss) < DIVERGED:
+            raise InputError(
+                f"epoch {self.current_epoch}: the training loss is {loss:g}, the network no longer learns. Lower "
+                f"optimizer.lr={self.trainer.optimizers[0].defaults['lr']:g}, or bound the steps with "
+                "trainer.gradient_clip_val=1"
+            )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimiser and its step-wise schedule."""

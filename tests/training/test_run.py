@@ -133,3 +133,21 @@ def test_training_goes_on_where_wandb_is_absent(tmp_path, data):
     process = run_fresh("train", *options, cwd=tmp_path, PYTHONPATH=str(tmp_path / "broken"))
     assert "training goes on without Weights & Biases: wandb is not installed" in process.stderr
     assert summary(tmp_path / "run")["status"] == "completed"
+
+
+@pytest.mark.parametrize("options", [["optimizer=sgd", "optimizer.lr=1e12"], ["head=regression", "optimizer.lr=1e9"]])
+def test_a_run_that_diverges_has_failed(data, tmp_path, options):
+    """Whether its loss or its poses are no numbers, or very large ones; it says in which epoch, and what to lower."""
+    quick = [
+        "data=lynx",
+        f"data.root={data}",
+        *QUICK,
+        "logger=none",
+        "model.input_size=[64,64]",
+        "trainer.max_epochs=3",
+    ]
+    process = run("train", *quick, *options, "hydra.run.dir=run", cwd=tmp_path, check=False)
+    assert process.returncode == 1
+    assert "Lower optimizer.lr" in process.stderr
+    assert summary(tmp_path / "run")["status"] == "failed"
+    assert "epoch" in summary(tmp_path / "run")["error"]
