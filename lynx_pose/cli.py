@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import Any
 
 import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import CompactHydraException, HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -31,6 +33,11 @@ RENAMED = {
     "confident": "min_confidence",
     "sure": "coat_min_confidence",
 }
+# Options that are paths.
+PATHS = (
+    *("run", "images", "boxes", "output", "ckpt", "init.path", "init.folder", "sweep.resume", "data.cache"),
+    *("data.root", "data.train", "data.val", "data.images", "hydra.run.dir", "hydra.sweep.dir"),
+)
 
 
 def hydra_command(config_name: str, work: str) -> Callable[[], None]:
@@ -48,6 +55,7 @@ def hydra_command(config_name: str, work: str) -> Callable[[], None]:
     def command() -> None:
         if answer := renamed_options(sys.argv[1:]):
             sys.exit(answer)
+        sys.argv[1:] = quote_values(sys.argv[1:])
         run()
 
     return command
@@ -86,6 +94,38 @@ def renamed_options(arguments: Sequence[str]) -> str | None:
         given = [key, *(f"{key}={value}" for value in values.split(","))]
         found += [f"{old} is called {RENAMED[old]}" for old in given if old in RENAMED]
     return "; ".join(found) or None
+
+
+def quote_values(arguments: Sequence[str]) -> list[str]:
+    """Quote values that Hydra's grammar cannot read, as paths with letters beyond ASCII, brackets or `~`.
+
+    Paths are text, whatever they look like: a folder may be called 2024. What begins as a list, a mapping or a quotation
+    stays as it is, so that Hydra says what is wrong with it. Commas separate the values of a sweep.
+    """
+    parser = OverridesParser.create()
+
+    def read(text: str) -> Override | None:
+        try:
+            return parser.parse_override(text)
+        except HydraException:
+            return None
+
+    def quoted(argument: str) -> str:
+        key, separator, value = argument.partition("=")
+        override = read(argument)
+        if not separator or argument.startswith("-") or value[:1] in tuple("[{('\""):
+            return argument
+        if override is not None and not (key in PATHS and isinstance(override.value(), int | float)):
+            return argument
+        parts = [part if override is None and read(f"{key}={part}") else _in_quotes(part) for part in value.split(",")]
+        return f"{key}={','.join(parts)}"
+
+    return [quoted(argument) for argument in arguments]
+
+
+def _in_quotes(text: str) -> str:
+    escaped = text.replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def argparse_command(parser: argparse.ArgumentParser, work: str) -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 from commandline import run
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from lynx_pose.cli import RENAMED, renamed_options
+from lynx_pose.cli import RENAMED, quote_values, renamed_options
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -21,3 +22,43 @@ def test_the_command_line_says_so(tmp_path):
     process = run("train", "-m", "aug=baseline,flip", cwd=tmp_path, check=False)
     assert process.returncode == 1
     assert process.stderr.strip() == "aug=baseline is called fit=false"
+
+
+FOLDERS = [
+    *("/data/Šumava/LynxPose", "/data/a b", "/x (1)/y", "/x[1]/y", "~/x", "it's", "/x=1/y", "/a/#1", "a&b"),
+    *("2024", "1e5"),
+]
+UNTOUCHED = [
+    *("-m", "--cfg", "model=r50,hrnet", "seed=1,2", "data.pairs=[[l,r]]", "data.pairs=[[l,r]", "~metric", "train"),
+    *("optimizer.lr=1e-3", "aug={a: 1}", "data.root='/data/Šumava'", "images=[a.jpg,b.jpg]", "ckpt=null"),
+    "+metric=pck",
+]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_of_any_name_is_taken(folder):
+    (argument,) = quote_values([f"data.root={folder}"])
+    override = OverridesParser.create().parse_override(argument)
+    assert (override.key_or_group, override.value()) == ("data.root", folder)
+
+
+def test_folders_of_a_sweep():
+    folders = ["/data/Šumava", "/data/Bayerischer Wald", "/data/x"]
+    (argument,) = quote_values([f"data.root={','.join(folders)}"])
+    values = OverridesParser.create().parse_override(argument).sweep_string_iterator()
+    assert [value.strip("'").replace("\\ ", " ") for value in values] == folders
+
+
+@pytest.mark.parametrize("argument", UNTOUCHED)
+def test_what_hydra_reads_stays_as_it_is(argument):
+    assert quote_values([argument]) == [argument]
+
+
+def test_training_reads_a_folder_in_sumava(data, tmp_path):
+    """From the command line into the run's configuration."""
+    (tmp_path / "Šumava (2024)").symlink_to(data)
+    options = ["data=lynx", f"data.root={tmp_path}/Šumava (2024)", "hydra.run.dir=2024", "logger=none", "model=tiny"]
+    quick = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "model.input_size=[64,64]"]
+    run("train", *options, *quick, "loader.num_workers=0", "trainer.enable_progress_bar=false", cwd=tmp_path)
+    run("evaluate", "run=2024", cwd=tmp_path)
+    assert (tmp_path / "2024" / "summary.json").is_file()
