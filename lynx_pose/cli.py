@@ -99,8 +99,8 @@ def renamed_options(arguments: Sequence[str]) -> str | None:
 def quote_values(arguments: Sequence[str]) -> list[str]:
     """Quote values that Hydra's grammar cannot read, as paths with letters beyond ASCII, brackets or `~`.
 
-    Paths are text, whatever they look like: a folder may be called 2024. What begins as a list, a mapping or a quotation
-    stays as it is, so that Hydra says what is wrong with it. Commas separate the values of a sweep.
+    Paths are text, whatever they look like: a folder may be called 2024. What begins as a list, a mapping or a
+    quotation stays as it is, so that Hydra says what is wrong with it. Commas separate the values of a sweep.
     """
     parser = OverridesParser.create()
 
