@@ -56,7 +56,7 @@ class Loader:
     def step_with_targets(self) -> int:
         """Make a batch, its float images and its heatmaps."""
         batch = self.batch()
-        self.net.normalised(batch.image)
+        self.net.normalize(batch.image)
         self.net.head.codec.encode(batch.keypoints, batch.visible.float())
         return len(batch.image)
 

@@ -65,7 +65,7 @@ def main() -> None:
             images = 0
         images += epoch_step(task, optimizer, dataset, clock, number + 1, cfg)
     with clock.part("metrics"):
-        task.evaluation.compute()
+        task.metric.compute()
     print_parts(clock, images)
 
 
@@ -96,17 +96,17 @@ def train_step(task: PoseTask, optimizer: Optimizer, batch: PoseBatch, clock: Cl
     with clock.part("forward"), torch.autocast(clock.device.type, torch.bfloat16, enabled="bf16" in precision):
         output = task.net(batch.image)
     with clock.part("encode targets and loss"):
-        loss = task.head.loss(output, batch.keypoints, weight)
+        loss = task.net.head.loss(output, batch.keypoints, weight)
     with clock.part("backward"):
         loss.backward()
     with clock.part("optimiser"):
         optimizer.step()
         optimizer.zero_grad()
     with clock.part("decode heatmaps"), torch.no_grad():
-        keypoints, scores = task.head.decode(output.detach())
+        keypoints, scores = task.net.head.decode(output.detach())
         found = to_image_pixels(keypoints, batch.matrix)
-    count = len(task.evaluation.records)
-    task.evaluation.update(torch.arange(len(found)) % count, found, scores)
+    count = len(task.metric.records)
+    task.metric.update(torch.arange(len(found)) % count, found, scores)
 
 
 def print_parts(clock: Clock, images: int) -> None:

@@ -18,10 +18,11 @@ from lynx_pose.config import CONF
 from lynx_pose.data.readers.lynx_pose_raw import read
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.data.synthetic.synthetic_dataset import ensure_drawn
-from lynx_pose.formats.boxes import AnimalBox, ListedBoxes
+from lynx_pose.formats.boxes import AnimalBox
 from lynx_pose.machine import usable_cores
 from lynx_pose.models.pose_net import build_net
 from lynx_pose.prediction.batching import BatchPredictor
+from lynx_pose.prediction.box_sources import ListedBoxes
 from lynx_pose.prediction.estimator import PoseEstimator
 from lynx_pose.prediction.media import Media
 from lynx_pose.prediction.torch_network import TorchNetwork
