@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import open_dict
 
 import lynx_pose
-from lynx_pose.config import CONF, require_harmless
+from lynx_pose.config import CONF
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
 from lynx_pose.evaluation.validate import run_config
@@ -22,6 +22,7 @@ from lynx_pose.reporting.run_results import find_runs
 from lynx_pose.sweeps.status import read_states
 from lynx_pose.training.run import train
 from lynx_pose.training.run_folder import RunFolder
+from lynx_pose.training.trusted_config import require_harmless
 
 
 class Exploit:

@@ -13,7 +13,6 @@ from torch.fx.proxy import TraceError
 from torch.overrides import TorchFunctionMode
 
 from lynx_pose.arrays import Floats, Pixels
-from lynx_pose.config import require_harmless
 from lynx_pose.data.crop import CropConvention
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
@@ -21,6 +20,7 @@ from lynx_pose.machine import computes_bf16
 from lynx_pose.models.pose_net import PoseNet, build_net
 from lynx_pose.models.weights import network_state, read_checkpoint
 from lynx_pose.training.run_folder import RunFolder
+from lynx_pose.training.trusted_config import require_harmless
 
 PRECISIONS = {"bf16": torch.bfloat16, "float32": torch.float32}
 

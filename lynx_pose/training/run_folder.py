@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from lynx_pose.config import require_harmless
 from lynx_pose.errors import InputError
 from lynx_pose.files import read_json
+from lynx_pose.training.trusted_config import require_harmless
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class RunFolder:
         """Return the run's configuration.
 
         Args:
-            trust: take any code that it names; otherwise as `lynx_pose.config.require_harmless`.
+            trust: take any code that it names; otherwise as `require_harmless`.
 
         Raises:
             InputError: the folder is not one that a run wrote, or its configuration is not to be trusted.
