@@ -170,3 +170,9 @@ def log_end(summary: Summary, folder: RunFolder) -> None:
             summary["images_per_second"],
             folder.path,
         )
+        if best["AP"] == 0:
+            log.warning(
+                "%s: AP is 0, the network has learnt nothing that can be used. Train longer (model.epochs=), with "
+                "a higher optimizer.lr, from pretrained weights (init=imagenet), or with more animals",
+                summary["name"],
+            )

@@ -151,3 +151,19 @@ def test_a_run_that_diverges_has_failed(data, tmp_path, options):
     assert "Lower optimizer.lr" in process.stderr
     assert summary(tmp_path / "run")["status"] == "failed"
     assert "epoch" in summary(tmp_path / "run")["error"]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_continued_run_has_best_weights(whole_run, data, tmp_path, lost):
+    """Also where the best epoch's could not be written, as on a full disk; it never completes without any."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole_run, folder)
+    best = folder / "checkpoints" / "best.ckpt"
+    if lost:
+        best.unlink()
+    options = ["data=lynx", f"data.root={data}", *QUICK, "trainer.max_epochs=5"]
+    process = run("train", *options, f"ckpt={folder}/checkpoints/last.ckpt", cwd=tmp_path)
+    assert ("does not hold the weights of the best epoch" in process.stderr) == lost
+    told = summary(folder)
+    assert told["status"] == "completed"
+    assert torch.load(best, weights_only=True)["epoch"] == told["best"]["epoch"]

@@ -1,14 +1,18 @@
 """The best epoch: its metrics, its weights and its poses, which always belong together."""
 
+import logging
 from typing import Any
 
 import pytorch_lightning as pl
 from typing_extensions import override
 
+from lynx_pose.errors import InputError
 from lynx_pose.files import RetriedWrites
+from lynx_pose.models.weights import read_checkpoint
 from lynx_pose.training.run_folder import RunFolder
 from lynx_pose.training.task import PoseTask
 
+log = logging.getLogger(__name__)
 Row = dict[str, float | int | None]
 
 
@@ -27,6 +31,22 @@ class BestEpoch(pl.Callback):
         self.metrics: Row = {}
         self._writes = RetriedWrites()
         self._validated = False
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """In a continued run whose best weights could not be written, let a later epoch take their place."""
+        if not self.metrics:
+            return
+        try:
+            kept = read_checkpoint(self.folder.best).get("epoch")
+        except InputError:
+            kept = None
+        if kept != self.metrics["epoch"]:
+            log.warning(
+                "%s: does not hold the weights of the best epoch, %s; the next one that is validated takes its place",
+                self.folder.best,
+                self.metrics["epoch"],
+            )
+            self.metrics = {}
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
