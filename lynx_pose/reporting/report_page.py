@@ -1,7 +1,7 @@
 """The report itself: one HTML file that needs nothing else, and its tables as Markdown and CSV."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from lynx_pose.reporting.galleries import GalleryRow, chosen_rows, learning_row,
 from lynx_pose.reporting.html import page_environment
 from lynx_pose.reporting.model_card import write_cards
 from lynx_pose.reporting.published import published_lines, published_predictions, published_tables
-from lynx_pose.reporting.run_results import Run, find_runs
+from lynx_pose.reporting.run_results import Run, find_runs, on_thesis_data
 from lynx_pose.reporting.study import Comparison, compare_groups, findings, study_table
 from lynx_pose.reporting.tables import (
     Table,
@@ -59,10 +59,13 @@ def make_report(sweeps: Sequence[Path], trust: bool = False) -> Report:
     runs = find_runs(sweeps, trust)
     validation = read_validation(runs)
     comparisons = compare_groups(runs, validation)
+    tables, thresholds = published_tables(), published_predictions()
+    if not on_thesis_data(runs):
+        tables, thresholds = [], replace(thresholds, rows={})
     optional = [
         study_table(runs, comparisons),
-        *(published_ap_table(runs, published) for published in published_tables()),
-        predictions_table(runs, validation, published_predictions()),
+        *(published_ap_table(runs, published) for published in tables),
+        predictions_table(runs, validation, thresholds),
     ]
     return Report(runs, [ap_table(runs), *(table for table in optional if table)], comparisons, validation)
 
@@ -109,6 +112,7 @@ def render(report: Report) -> str:
     template = page_environment().get_template("report.html.j2")
     runs = report.runs
     experiments = dict.fromkeys(run.summary.get("choices", {}).get("experiment") or "" for run in runs)
+    published = experiments if on_thesis_data(runs) else {}
     return template.render(
         tables=report.tables,
         runs=runs,
@@ -117,7 +121,7 @@ def render(report: Report) -> str:
         readings=sorted({_choice(run, "aug/geometry") for run in runs}),
         scales=sorted({_choice(run, "object_scale") for run in runs}),
         first_weights=sorted({_choice(run, "init") for run in runs}),
-        curves=ap_curves(runs, [line for experiment in experiments for line in published_lines(experiment)]),
+        curves=ap_curves(runs, [line for experiment in published for line in published_lines(experiment)]),
         intervals=interval_plot(report.comparisons) if report.comparisons else "",
         findings=report.findings,
         **_pose_parts(report),

@@ -91,6 +91,11 @@ def find_runs(paths: Sequence[Path], trust: bool = False) -> list[Run]:
     return _with_rows(runs)
 
 
+def on_thesis_data(runs: Sequence[Run]) -> bool:
+    """Whether runs are of the thesis's dataset, on which alone its results can stand beside theirs."""
+    return {run.summary["data"]["name"] for run in runs if "data" in run.summary} == {"lynx"}
+
+
 # What tables show otherwise.
 SHOWN_OTHERWISE = ("model", "aug", "fit", "column", "seed", "experiment", "name")
 

@@ -99,7 +99,13 @@ def published_ap_table(runs: Sequence[Run], published: PublishedTable) -> Table 
 def predictions_table(
     runs: Sequence[Run], validation: Validation | None, published: PublishedThresholds
 ) -> Table | None:
-    """Set percentages of correct predictions beside the published Table 5; None without poses to compute them from."""
+    """Return percentages of correct predictions at the thresholds of the published Table 5.
+
+    Args:
+        runs: ours.
+        validation: their poses; without, there is no table.
+        published: the thesis's, whose rows stand beside ours.
+    """
     chosen = [(row, name, run) for row, name, run in stages(runs) if validation and run in validation]
     if validation is None or not chosen:
         return None
@@ -108,15 +114,17 @@ def predictions_table(
         poses = validation[run]
         shares = 100 * correct_predictions(poses.distances, poses.visible, published.thresholds)
         rows.append(Row(f"{row}, {name} ({run.label})", tuple(Cell(f"{share:.2f}", float(share)) for share in shares)))
-    rows += [
-        Row(f"{model}, {name}, published", tuple(Cell(f"{value:.2f}", value) for value in values), True)
-        for model, named in published.rows.items()
-        for name, values in named.items()
-    ]
     note = (
         "Percentage of animals whose annotated keypoints are all nearer to their place than the threshold in pixels of "
-        "the image (Equation 12). Rows marked published are from Table 5 of the thesis."
+        "the image (Equation 12)."
     )
+    if published.rows:
+        note += " Rows marked published are from Table 5 of the thesis."
+        rows += [
+            Row(f"{model}, {name}, published", tuple(Cell(f"{value:.2f}", value) for value in values), True)
+            for model, named in published.rows.items()
+            for name, values in named.items()
+        ]
     columns = tuple(f"t = {threshold:g}" for threshold in published.thresholds)
     return Table(published.key, published.title, columns, tuple(rows), note)
 

@@ -15,7 +15,7 @@ from written_runs import write_predictions, write_run
 from lynx_pose.errors import InputError
 from lynx_pose.reporting.galleries import SIDE, chosen_rows, learning_row, worst_rows
 from lynx_pose.reporting.published import published_predictions, published_tables
-from lynx_pose.reporting.report_page import report, write_report
+from lynx_pose.reporting.report_page import make_report, report, write_report
 from lynx_pose.reporting.run_results import find_runs
 from lynx_pose.reporting.tables import ap_table, predictions_table, published_ap_table, stages, to_markdown
 from lynx_pose.reporting.validation_poses import read_validation
@@ -131,6 +131,18 @@ def test_table_5_counts_poses_that_are_wholly_near(staged):
     assert [cell.value for cell in table.rows[0].cells] == [0.0, 75.0, 100.0]
     assert table.rows[0].name == "hrnet, baseline (5-hrnet-baseline)"
     assert sum(row.published for row in table.rows) == 9
+
+
+@pytest.mark.parametrize(("data", "published"), [("lynx", True), ("synthetic", False)])
+def test_published_results_stand_beside_the_thesiss_data_alone(staged, sweep, data, published):
+    for run in staged:
+        path = run.folder.summary
+        told = json.loads(path.read_text())
+        path.write_text(json.dumps(told | {"data": told["data"] | {"name": data}}))
+    found = make_report([sweep])
+    assert any(row.published for table in found.tables for row in table.rows) == published
+    assert {"table1", "table2", "table4"}.isdisjoint(table.key for table in found.tables) != published
+    assert any("correct predictions" in table.title for table in found.tables)
 
 
 def test_validation_gives_the_runs_own_poses(staged):
