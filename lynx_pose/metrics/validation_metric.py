@@ -147,13 +147,9 @@ class ValidationMetric(Metric):
     def _poses(self) -> Poses:
         """Return what was collected, once a record and in the records' order."""
 
-        def joined(state: list[Tensor] | Tensor) -> AnyArray:
-            # A list on one process, one tensor after merging several.
-            return (state if isinstance(state, Tensor) else torch.cat(state)).cpu().numpy()
-
-        index, first = np.unique(joined(self.index), return_index=True)
+        index, first = np.unique(_joined(self.index), return_index=True)
         records = [self.records[position] for position in index]
-        return Poses(records, joined(self.keypoints)[first], joined(self.scores)[first], self.areas[index])
+        return Poses(records, _joined(self.keypoints)[first], _joined(self.scores)[first], self.areas[index])
 
     def results(self) -> list[dict[str, Any]]:
         """Return the poses of the last `compute` in COCO results format, under the dataset's own image ids."""
@@ -161,3 +157,34 @@ class ValidationMetric(Metric):
         records = self.poses.records
         results = pose_results([record.image_id for record in records], self.poses.keypoints, self.poses.scores)
         return [result | {"instance": record.id} for result, record in zip(results, records, strict=True)]
+
+
+class ValidationLoss(Metric):
+    """The mean loss over the validation records, each of which counts once, as for `ValidationMetric`.
+
+    So it is the same for any number of processes; a mean of their means would not be, where they saw unlike numbers.
+    """
+
+    full_state_update = False
+    index: list[Tensor]
+    loss: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for state in ("index", "loss"):
+            self.add_state(state, default=[], dist_reduce_fx="cat")
+
+    def update(self, index: Tensor, loss: Tensor) -> None:
+        """Add the mean loss of a batch of the records `index` [B]."""
+        self.index.append(index)
+        self.loss.append(loss.detach().double().expand(len(index)))
+
+    def compute(self) -> float:
+        """Return the mean over records."""
+        _, first = np.unique(_joined(self.index), return_index=True)
+        return float(_joined(self.loss)[first].mean())
+
+
+def _joined(state: list[Tensor] | Tensor) -> AnyArray:
+    # A list on one process, one tensor after merging several.
+    return (state if isinstance(state, Tensor) else torch.cat(state)).cpu().numpy()

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lynx_pose.data.dataset import PoseBatch
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
-from lynx_pose.metrics.validation_metric import ValidationMetric
+from lynx_pose.metrics.validation_metric import ValidationLoss, ValidationMetric
 from lynx_pose.models.pose_net import PoseNet
 from lynx_pose.models.weights import require_skeleton
 
@@ -50,6 +50,7 @@ class PoseTask(pl.LightningModule):
         self.net = net
         self.skeleton = skeleton
         self.metric = metric
+        self.val_loss = ValidationLoss()
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.flip_indices = skeleton.flip_indices if flip_test else None
@@ -69,19 +70,20 @@ class PoseTask(pl.LightningModule):
         """Add one batch to the loss and to the metric."""
         output = self.net(batch.image)
         loss = self.net.head.loss(output, batch.keypoints, batch.visible * self.keypoint_weights)
-        self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.image), sync_dist=True)
+        self.val_loss.update(batch.record_index, loss)
         keypoints, scores = self.net.predict(batch.image, self.flip_indices, output)
         self.metric.update(batch.record_index, to_image_pixels(keypoints, batch.matrix), scores)
 
     def on_validation_epoch_end(self) -> None:
         """Compute and log the metrics of the validation set, and keep them in `val_metrics` in full precision."""
         try:
-            self.val_metrics = self.metric.compute()
+            self.val_metrics = {"loss": self.val_loss.compute()} | self.metric.compute()
         except ValueError as error:
             raise InputError(f"epoch {self.current_epoch}: {error}") from None
         self.log_dict({f"val/{name}": value for name, value in self.val_metrics.items()})
         self.log("AP", self.val_metrics["AP"], prog_bar=True, logger=False)
         self.metric.reset()
+        self.val_loss.reset()
 
     def on_train_epoch_end(self) -> None:
         """End a run that no longer learns, before a checkpoint of it takes the place of the last good one.

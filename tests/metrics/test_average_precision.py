@@ -14,7 +14,7 @@ from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.formats.coco import ground_truth, pose_score
 from lynx_pose.metrics.average_precision import NAMES, coco_keypoint_metrics
 from lynx_pose.metrics.object_scale import annotated_area
-from lynx_pose.metrics.validation_metric import ValidationMetric
+from lynx_pose.metrics.validation_metric import ValidationLoss, ValidationMetric
 
 SIGMAS = ANIMAL_POSE_20.sigmas
 
@@ -151,3 +151,12 @@ def test_what_cannot_be_computed_says_why(records):
 def test_a_poses_score_leaves_out_doubtful_keypoints():
     assert pose_score(np.array([0.9, 0.5, 0.1])) == pytest.approx(0.7)
     assert pose_score(np.array([0.1, 0.2])) == 0.0
+
+
+def test_the_loss_counts_each_record_once():
+    """Batches of unlike sizes, one of them seen by two processes, whose states are joined."""
+    batches = [([0, 1, 2], 1.0), ([3], 5.0), ([3], 5.0)]
+    metric = ValidationLoss()
+    for index, loss in batches:
+        metric.update(torch.tensor(index), torch.tensor(loss))
+    assert metric.compute() == pytest.approx((3 * 1.0 + 5.0) / 4)

@@ -85,7 +85,6 @@ class BestEpoch(pl.Callback):
             "step": trainer.global_step,
             "lr": trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None,
             "train/loss": float(logged["train/loss"]) if "train/loss" in logged else None,
-            "loss": float(logged["val/loss"]),
         }
         self.metrics = {**progress, **task.val_metrics}
         # Every process takes part in writing a checkpoint.

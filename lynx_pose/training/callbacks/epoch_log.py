@@ -60,7 +60,6 @@ class EpochLog(pl.Callback):
             "step": trainer.global_step,
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "train/loss": float(logged["train/loss"]),
-            "val/loss": float(logged["val/loss"]) if self._validated else None,
         }
         if self._validated:
             row |= {f"val/{name}": value for name, value in module.val_metrics.items()}
@@ -71,7 +70,6 @@ class EpochLog(pl.Callback):
     def add_untrained(self, trainer: pl.Trainer, task: PoseTask) -> None:
         """Record the metrics of weights that were not trained, as epoch −1."""
         row: Row = {"epoch": -1, "step": 0, "lr": None, "train/loss": None}
-        row["val/loss"] = float(trainer.callback_metrics["val/loss"])
         self.rows = [row | {f"val/{name}": value for name, value in task.val_metrics.items()}]
         if trainer.is_global_zero:
             self._writes.add(self.folder.metrics, self._csv())
