@@ -33,10 +33,10 @@ RENAMED = {
     "confident": "min_confidence",
     "sure": "coat_min_confidence",
 }
-# Options that are paths.
+# Options that are paths, whatever the dataset.
 PATHS = (
     *("run", "images", "boxes", "output", "ckpt", "init.path", "init.folder", "sweep.resume", "data.cache"),
-    *("data.root", "data.train", "data.val", "data.images", "hydra.run.dir", "hydra.sweep.dir"),
+    *("data.root", "data.train", "data.val", "hydra.run.dir", "hydra.sweep.dir"),
 )
 
 

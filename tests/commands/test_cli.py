@@ -31,7 +31,7 @@ FOLDERS = [
 UNTOUCHED = [
     *("-m", "--cfg", "model=r50,hrnet", "seed=1,2", "data.pairs=[[l,r]]", "data.pairs=[[l,r]", "~metric", "train"),
     *("optimizer.lr=1e-3", "aug={a: 1}", "data.root='/data/Šumava'", "images=[a.jpg,b.jpg]", "ckpt=null"),
-    "+metric=pck",
+    *("+metric=pck", "data.images=48"),
 ]
 
 
