@@ -27,15 +27,15 @@ def address(estimator):
 
 
 @pytest.mark.slow
-def test_a_image_is_dropped_and_its_pose_read_back(estimator, address, browser, trained, tmp_path):
+def test_an_image_is_dropped_and_its_pose_read_back(estimator, address, browser, trained, tmp_path):
     image = tmp_path / "image.png"
     Image.open(trained.parent / "data" / "Traps" / "000.jpg").resize((384, 256)).save(image)
     page = browser.new_page()
     page.goto(address)
     page.set_input_files("input[type=file]", image)
-    image = page.wait_for_selector(".image-frame img", timeout=30000)
+    shown = page.wait_for_selector(".image-frame img", timeout=30000)
     page.wait_for_function("document.querySelector('.image-frame img').naturalWidth > 0")
-    place = image.bounding_box()
+    place = shown.bounding_box()
     scale = place["width"] / 384
     typed = page.get_by_placeholder("the whole image")
     page.mouse.click(place["x"] + 40 * scale, place["y"] + 40 * scale)
