@@ -79,7 +79,10 @@ class Rendezvous:
         self.rank, self.world_size = environment.global_rank(), environment.world_size()
         # torchrun has opened a store of its own.
         has_store = isinstance(environment, TorchElasticEnvironment)
-        port = environment.main_port + (0 if has_store else PORT_OFFSET)
+        port = environment.main_port
+        if not has_store:
+            # Of a high port the one as far below: there are none above 65535.
+            port += PORT_OFFSET if port + PORT_OFFSET < 2**16 else -PORT_OFFSET
         is_server = self.rank == 0 and not has_store
         address = environment.main_address
         try:
