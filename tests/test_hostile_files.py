@@ -1,5 +1,6 @@
 """Checkpoints, configurations and run folders that are damaged, foreign or malicious."""
 
+import json
 import os
 import pickle
 import zipfile
@@ -220,12 +221,14 @@ def test_a_strangers_configuration_is_not_believed(tmp_path, case):
     assert folder.read_config(trust=True).seed == 0
 
 
-def test_a_checkpoints_configuration_is_not_believed(trained, tmp_path):
-    """Its weights are read safely; what it says of its network could otherwise be any function."""
+@pytest.mark.parametrize("hide", [lambda config: config, lambda config: {**config, "more": (config,)}, json.dumps])
+def test_a_checkpoints_configuration_is_not_believed(trained, tmp_path, hide):
+    """Its weights are read safely; what it says of its network could otherwise be any function, hidden in any way."""
     content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     victim = tmp_path / "victim"
     harmful = {"_target_": "pathlib.Path.touch", "self": {"_target_": "pathlib.Path", "_args_": [str(victim)]}}
-    content["lynx_pose"]["config"]["model"]["backbone"] = harmful
+    config = content["lynx_pose"]["config"]
+    content["lynx_pose"]["config"] = hide({**config, "model": {**config["model"], "backbone": harmful}})
     torch.save(content, tmp_path / "x.ckpt")
     with pytest.raises(InputError, match=r"x\.ckpt.*_target_"):
         lynx_pose.load(tmp_path / "x.ckpt")

@@ -63,9 +63,9 @@ class TorchNetwork:
         checkpoint = find_network_checkpoint(path)
         content = read_checkpoint(checkpoint)
         metadata = _metadata(content, checkpoint)
-        if not trust:
-            require_harmless(metadata["config"], checkpoint)
         cfg, skeleton = OmegaConf.create(metadata["config"]), Skeleton.from_dict(metadata["skeleton"])
+        if not trust:
+            require_harmless(cfg, checkpoint)
         with _SkipRandomInit():
             net = build_net(cfg, len(skeleton))
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lynx_pose.errors import InputError
 
@@ -21,18 +21,17 @@ HARMLESS = (
 _CACHE_VARIABLES = re.compile(r"oc\.env:(HOME|XDG_CACHE_HOME)(?=[,}])")
 
 
-def require_harmless(cfg: Any, source: Path) -> None:
+def require_harmless(cfg: DictConfig, source: Path) -> None:
     """Refuse a configuration that runs code, or reads the environment, as a stranger's file might.
 
     Args:
-        cfg: as a plain object or a node, of any depth.
+        cfg: the very object that is used later; what it was made of may hide something in a tuple or a text.
         source: where it comes from.
 
     Raises:
         InputError: it names what was found, and how a user's own configuration is let through.
     """
-    content = OmegaConf.to_container(cfg, resolve=False) if OmegaConf.is_config(cfg) else cfg
-    for key, value in _items(content):
+    for key, value in _items(OmegaConf.to_container(cfg, resolve=False)):
         runs_code = key == "_args_" or (key == "_target_" and not _is_harmless_target(value))
         # Other values may be named in it, as ${model.name}, but nothing called, as ${oc.env:SECRET}.
         calls = isinstance(value, str) and "${" in value and ":" in _CACHE_VARIABLES.sub("", value)
