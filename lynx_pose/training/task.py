@@ -59,6 +59,10 @@ class PoseTask(pl.LightningModule):
         weights = torch.tensor(skeleton.weights or [1.0] * len(skeleton))
         self.register_buffer("keypoint_weights", weights, persistent=False)
 
+    def on_train_epoch_start(self) -> None:
+        """Forget the metrics of the epoch before: this one may not be validated."""
+        self.val_metrics = {}
+
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         loss = self.net.head.loss(self.net(batch.image), batch.keypoints, batch.visible * self.keypoint_weights)

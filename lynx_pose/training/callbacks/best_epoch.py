@@ -30,7 +30,6 @@ class BestEpoch(pl.Callback):
         self.folder = folder
         self.metrics: Row = {}
         self._writes = RetriedWrites()
-        self._validated = False
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """In a continued run whose best weights could not be written, let a later epoch take their place."""
@@ -48,18 +47,10 @@ class BestEpoch(pl.Callback):
             )
             self.metrics = {}
 
-    @override
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._validated = False
-
-    @override
-    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._validated = True
-
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """If the epoch is the best so far, keep what it reached."""
         assert isinstance(module, PoseTask)
-        if self._validated and self.is_better(module.val_metrics):
+        if module.val_metrics and self.is_better(module.val_metrics):
             self._keep(trainer, module, trainer.current_epoch)
         elif trainer.is_global_zero:
             self._writes.flush(f"epoch {trainer.current_epoch}")

@@ -35,21 +35,12 @@ class EpochLog(pl.Callback):
         self.keep_poses_at = set(keep_poses_at)
         self.rows: list[Row] = []
         self._writes = RetriedWrites()
-        self._validated = False
         self._start = 0.0
         self._first_epoch = 0
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Note where this process began, which may be in the middle of the run."""
         self._start, self._first_epoch = time.monotonic(), trainer.current_epoch
-
-    @override
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._validated = False
-
-    @override
-    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Add the epoch's row, and write what it adds."""
@@ -61,7 +52,7 @@ class EpochLog(pl.Callback):
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "train/loss": float(logged["train/loss"]),
         }
-        if self._validated:
+        if module.val_metrics:
             row |= {f"val/{name}": value for name, value in module.val_metrics.items()}
         self.rows.append(row)
         if trainer.is_global_zero:
@@ -79,7 +70,7 @@ class EpochLog(pl.Callback):
         epoch = trainer.current_epoch
         self._writes.add(self.folder.metrics, self._csv())
         self._writes.add(self.folder.progress, self._progress(trainer))
-        if self._validated and epoch in self.keep_poses_at:
+        if module.val_metrics and epoch in self.keep_poses_at:
             self._writes.add(self.folder.epoch_predictions(epoch), module.metric.results())
         self._writes.flush(f"epoch {epoch}")
 
