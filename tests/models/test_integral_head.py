@@ -44,7 +44,7 @@ def test_labels_and_decoding_equal_the_reference(reference):
     # The reference leaves out what the mean position cannot reach, as our loss does.
     inside = ((keypoints >= 0) & (keypoints <= 255)).all(dim=-1).numpy()
     both = (values["integral__keypoint_weights"][:, 0] > 0) & (weights.numpy() > 0) & inside
-    assert both.sum() >= 38
+    assert both.sum() > 100
     np.testing.assert_allclose(heatmaps.numpy()[both], values["msra__heatmaps"][both], atol=1e-6)
     labels = values["integral__keypoint_labels"][:, 0]
     np.testing.assert_allclose((keypoints / 256).numpy()[both], labels[both], atol=1e-6)
