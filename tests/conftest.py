@@ -52,6 +52,12 @@ def openfield() -> Path:
 
 
 @pytest.fixture(scope="session")
+def animalpose() -> Path:
+    """5,117 real dogs, cats, sheep, horses and cows in COCO format."""
+    return _shared("data", "animalpose")
+
+
+@pytest.fixture(scope="session")
 def samples() -> Path:
     """A few real images of five public animal pose datasets."""
     return _shared("data", "samples")

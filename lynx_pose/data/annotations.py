@@ -32,6 +32,7 @@ class PoseRecord:
         area: square pixels of the object, the square of the scale in OKS.
         source: file and record, for messages.
         identity: the individual's name, where known.
+        species: its name, where the dataset has several.
         orientation: the side that the camera sees, where known.
         polygon: flat outline x, y, x, y, … in image pixels, where known.
         subsets: the side (`train` or `val`) on which each of the dataset's own splits puts this record.
@@ -47,6 +48,7 @@ class PoseRecord:
     area: float
     source: str
     identity: str | None = None
+    species: str | None = None
     orientation: str | None = None
     polygon: tuple[float, ...] = ()
     subsets: Mapping[str, str] = field(default_factory=dict)

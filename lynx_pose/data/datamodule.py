@@ -17,7 +17,7 @@ from lynx_pose.data.dataset import CropDataset, PoseBatch, collate
 from lynx_pose.data.image import read_checked
 from lynx_pose.data.image_source import ImageFiles, ImageSource
 from lynx_pose.data.samplers import TrainingSampler, ValidationSampler
-from lynx_pose.data.split import split_records
+from lynx_pose.data.split import Selection, split_records
 from lynx_pose.errors import InputError
 from lynx_pose.machine import usable_cores
 
@@ -35,6 +35,7 @@ class PoseDataModule(pl.LightningDataModule):
         split: name of the split, see `split_records`.
         train_fraction: share of the training side where the split is drawn.
         split_seed: of that draw.
+        selection: what of both sides takes part.
         kept_split: ids of both sides, where an earlier run has settled them.
         seed: of the run.
         batch_size: samples in a batch of one process.
@@ -52,6 +53,7 @@ class PoseDataModule(pl.LightningDataModule):
         split: str = "random",
         train_fraction: float = 0.75,
         split_seed: int = 0,
+        selection: Selection | None = None,
         kept_split: dict[str, list[str]] | None = None,
         seed: int = 0,
         batch_size: int = 32,
@@ -77,7 +79,8 @@ class PoseDataModule(pl.LightningDataModule):
         if kept_split:
             self.train_records, self.val_records = _restore_split(records, kept_split)
         else:
-            self.train_records, self.val_records = split_records(records, split, train_fraction, split_seed)
+            sides = split_records(records, split, train_fraction, split_seed)
+            self.train_records, self.val_records = (selection or Selection())(*sides)
 
     def state_dict(self) -> dict[str, int]:
         """Return what a checkpoint, written at the end of an epoch, has to remember: the epoch after it."""

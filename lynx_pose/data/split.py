@@ -1,6 +1,7 @@
 """Which records train and which validate."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,6 +9,47 @@ from lynx_pose.data.annotations import PoseRecord
 from lynx_pose.errors import InputError
 
 Split = tuple[list[PoseRecord], list[PoseRecord]]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of both sides of a split takes part.
+
+    Args:
+        train_species: names of the species to train on; None takes all.
+        val_species: names of the species to validate on; None takes all.
+        train_animals: how many animals to train on; None takes all.
+        seed: of their draw; each draw contains the smaller ones of the same seed.
+    """
+
+    train_species: Sequence[str] | None = None
+    val_species: Sequence[str] | None = None
+    train_animals: int | None = None
+    seed: int = 0
+
+    def __call__(self, train: Sequence[PoseRecord], val: Sequence[PoseRecord]) -> Split:
+        """Return the chosen records of both sides, in their order.
+
+        Raises:
+            InputError: a side has no animal of a species, or fewer animals than wanted.
+        """
+        train = _of_species(train, self.train_species, "data.train_species")
+        val = _of_species(val, self.val_species, "data.val_species")
+        if self.train_animals is None:
+            return train, val
+        if not 0 < self.train_animals <= len(train):
+            raise InputError(f"data.train_animals={self.train_animals}: there are {len(train)} animals to train on")
+        order = np.random.default_rng(self.seed).permutation(len(train))
+        return [train[index] for index in sorted(order[: self.train_animals])], val
+
+
+def _of_species(records: Sequence[PoseRecord], species: Sequence[str] | None, option: str) -> list[PoseRecord]:
+    known = {record.species for record in records}
+    for name in species or ():
+        if name not in known:
+            names = ", ".join(sorted(name for name in known if name)) or "none: the annotations name no species"
+            raise InputError(f"{option}: there is no animal of the species {name!r} on this side; there are {names}")
+    return [record for record in records if species is None or record.species in species]
 
 
 def random_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:

@@ -9,10 +9,12 @@ from lynx_pose.arrays import Floats
 from lynx_pose.data.annotations import PoseRecord
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
+from lynx_pose.evaluation.group_metrics import group_metrics
 from lynx_pose.metrics.average_precision import mean_share_above
 from lynx_pose.metrics.object_scale import box_area
 from lynx_pose.metrics.oks import correction_effect, log_oks, oks, reference_scale, share_scale
 from lynx_pose.metrics.pck import check_thresholds, correct_predictions, limb_lengths, pck, pcp
+from lynx_pose.metrics.sides import compare_sides
 from lynx_pose.metrics.validation_metric import Poses
 
 Metrics = dict[str, Any]
@@ -31,6 +33,7 @@ class DetailedMetrics:
         predictions: thresholds in pixels of the share of wholly correct poses.
         size_limits: fractions of the dataset's largest box that divide small, medium and large animals.
         corrections: factors c of the OKS variants.
+        resamples: of the images, for the intervals of each species.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class DetailedMetrics:
         predictions: Sequence[float],
         size_limits: Sequence[float],
         corrections: Sequence[float],
+        resamples: int,
     ):
         check_thresholds("detail.pixels", pixels)
         check_thresholds("detail.box_shares", box_shares)
@@ -55,6 +59,7 @@ class DetailedMetrics:
         self.pixels, self.box_shares, self.limbs = pixels, box_shares, limbs
         self.pcp_share, self.predictions = pcp_share, predictions
         self.size_limits, self.corrections = size_limits, corrections
+        self.resamples = resamples
 
     def __call__(self, poses: Poses, skeleton: Skeleton, all_records: Sequence[PoseRecord]) -> Metrics:
         """Compute them, given also all records of the dataset, which tell its largest box and usual image."""
@@ -62,6 +67,7 @@ class DetailedMetrics:
             "animals": len(poses.records),
             "coco": poses.coco_metrics(skeleton.sigmas),
             "AP_eq18": mean_share_above(poses.oks(skeleton.sigmas)),
+            "by_species": group_metrics(poses, [record.species for record in poses.records], skeleton, self.resamples),
             "by_size": self._by_size(poses, skeleton, float(box_area(all_records).max())),
             "PCK": self._pck(poses, skeleton),
             "PCP": self._pcp(poses, skeleton),
@@ -69,6 +75,7 @@ class DetailedMetrics:
                 self.predictions, correct_predictions(poses.distances, poses.visible, self.predictions)
             ),
             "OKS": self._oks(poses, skeleton, all_records),
+            "sides": _sides(poses, skeleton),
         }
 
     def _by_size(self, poses: Poses, skeleton: Skeleton, largest: float) -> Metrics:
@@ -122,6 +129,22 @@ class DetailedMetrics:
                 )
             ],
         }
+
+
+def _sides(poses: Poses, skeleton: Skeleton) -> Metrics:
+    """Return how many pairs of left and right are exchanged, or predicted in one place."""
+    sides = compare_sides(poses, skeleton)
+
+    def shares(pairs: int | slice) -> Metrics:
+        judged = sides.judged[:, pairs]
+        return {
+            "judged": int(judged.sum()),
+            "exchanged": sides.share(sides.exchanged[:, pairs], judged),
+            "collapsed": sides.share(sides.collapsed[:, pairs], judged),
+        }
+
+    names = [f"{skeleton.names[left]}-{skeleton.names[right]}" for left, right in skeleton.pairs]
+    return {"all": shares(slice(None)), "pairs": {name: shares(number) for number, name in enumerate(names)}}
 
 
 def _pck_table(poses: Poses, skeleton: Skeleton, unit: Floats, thresholds: Sequence[float]) -> dict[str, Metrics]:

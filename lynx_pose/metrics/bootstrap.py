@@ -52,6 +52,19 @@ def match_poses(poses: Poses, sigmas: Sequence[float]) -> Matches:
     return Matches(image[by_score], correct[:, by_score], np.bincount([order[number] for number in numbers]))
 
 
+def image_positions(poses: Poses) -> AnyArray:
+    """Return [N] the number of each pose's image, counted in the order in which images first occur."""
+    numbers = poses.image_numbers
+    order = {number: position for position, number in enumerate(dict.fromkeys(numbers))}
+    return np.array([order[number] for number in numbers])
+
+
+def resample_images(poses: Poses, resamples: int) -> AnyArray:
+    """Return [R, I] how often each image occurs in each of the bootstrap's resamples, the same for the same images."""
+    images = len(set(poses.image_numbers))
+    return np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), size=resamples)
+
+
 def resampled_ap(matches: Matches, counts: AnyArray) -> Floats:
     """Compute COCO AP where image i occurs `counts[r, i]` times in resample r.
 

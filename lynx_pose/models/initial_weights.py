@@ -1,20 +1,26 @@
 """Where a network's initial weights come from; each loader says what it loaded and what it did not."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import timm
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from lynx_pose.config import instantiate
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
+from lynx_pose.models.backbones import FeaturePyramid
+from lynx_pose.models.embedded import embedded_checkpoint
 from lynx_pose.models.pose_net import PoseNet
 from lynx_pose.models.weights import network_state, read_checkpoint, read_tensors, require_skeleton
 
 log = logging.getLogger(__name__)
+# Of the pixels; the buffers of a network that belong to its weights without being any.
+NORMALIZATION = ("mean", "std")
 
 
 @dataclass(frozen=True)
@@ -53,24 +59,37 @@ class ImageNetInit:
     """Take timm's ImageNet weights for the backbone.
 
     Args:
-        name: the backbone's timm name.
+        backbone: its configuration, as that of the network: a `_target_` of ours, the timm `name` and options.
         path: file to load instead of timm's download, as `timm.create_model(..., pretrained=True)` would.
+        mean: of the pixels that the weights were trained with, red, green, blue, from 0 to 1; None takes timm's.
+        std: their deviation.
     """
 
-    name: str
+    backbone: Mapping[str, Any]
     path: str | None = None
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
 
     def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
         """Load the backbone."""
         overlay = {"file": str(_existing(self.path))} if self.path else None
+        source: dict[str, Any] = {"pretrained": True, "pretrained_cfg_overlay": overlay}
+        name = self.backbone.get("name")
         try:
-            classifier = timm.create_model(self.name, pretrained=True, pretrained_cfg_overlay=overlay)
+            # The whole classifier first: of feature maps alone, timm takes a file that does not fit.
+            timm.create_model(name, **source)
+            backbone = instantiate(OmegaConf.create(dict(self.backbone)), **source)
         except Exception as error:  # timm raises what its download or its loader raises, of many types
             raise InputError(
-                f"init=imagenet: timm's weights of {self.name} cannot be had ({type(error).__name__}: {error}). "
+                f"init=imagenet: timm's weights of {name} cannot be had ({type(error).__name__}: {error}). "
                 "Give a file with init.path=..., or use init=random"
             ) from error
-        return _load(net, {f"backbone.{name}": value for name, value in classifier.state_dict().items()})
+        pretrained = backbone.pretrained_cfg
+        net.set_normalization(self.mean or pretrained["mean"], self.std or pretrained["std"])
+        # The rest of a pyramid is as random here as there.
+        part = "body." if isinstance(backbone, FeaturePyramid) else ""
+        state = {f"backbone.{name}": v for name, v in backbone.state_dict().items() if name.startswith(part)}
+        return _load(net, state)
 
 
 @dataclass(frozen=True)
@@ -137,7 +156,34 @@ class RunInit:
             except InputError as error:
                 raise InputError(f"{error}. Take its backbone alone with init.part=backbone.") from None
         state = network_state(content, path)
+        # Weights of a backbone are of use with their own mean and deviation alone.
+        net.load_state_dict({name: state[name] for name in NORMALIZATION if name in state}, strict=False)
         return _load(net, {name: value for name, value in state.items() if name.startswith(self.part)})
+
+
+@dataclass(frozen=True)
+class EmbeddedInit:
+    """Take the network that comes with the package: whole where the keypoints are its own, else its backbone."""
+
+    def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
+        """Load it.
+
+        Raises:
+            InputError: the network has another backbone, or this copy of the package has none to start from.
+        """
+        path = embedded_checkpoint()
+        content = read_checkpoint(path)
+        own = Skeleton.from_dict(content["lynx_pose"]["skeleton"])
+        same = skeleton is None or skeleton.names == own.names
+        backbone = {name for name in network_state(content, path) if name.startswith("backbone.")}
+        report = RunInit(str(path), "" if same else "backbone.")(net, None)
+        if not backbone <= set(report.loaded):
+            model = content["lynx_pose"]["config"]["model"]["name"]
+            raise InputError(
+                f"init=embedded: the network that comes with the package is model={model}; this one has another "
+                f"backbone. Train model={model}, or start from init=imagenet"
+            )
+        return report
 
 
 def _existing(path: str) -> Path:
@@ -149,7 +195,7 @@ def _existing(path: str) -> Path:
 
 def _load(net: nn.Module, state: Mapping[str, Any]) -> LoadReport:
     """Copy every tensor whose name and shape the network has; report the rest."""
-    own = net.state_dict()
+    own = {name: value for name, value in net.state_dict().items() if name not in NORMALIZATION}
     fitting = {
         name: value
         for name, value in state.items()
@@ -159,7 +205,7 @@ def _load(net: nn.Module, state: Mapping[str, Any]) -> LoadReport:
     report = LoadReport(
         loaded=tuple(fitting),
         missing=tuple(name for name in own if name not in fitting),
-        unexpected=tuple(name for name in state if name not in fitting),
+        unexpected=tuple(name for name in state if name not in fitting and name not in NORMALIZATION),
     )
     log.info("initial weights: %s", report)
     return report

@@ -1,6 +1,6 @@
 """The network: uint8 crops in, a head's output or keypoints out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,13 +10,16 @@ from torch import Tensor, nn
 from lynx_pose.config import instantiate
 from lynx_pose.models.heads.base import Output, PoseHead
 
-# Of ImageNet's pixels, as every backbone of timm and MMPose that we load was trained with.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+# Of ImageNet's pixels, for backbones that do not say what they were trained with: MMPose's.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class PoseNet(nn.Module):
     """Backbone and head.
+
+    Mean and deviation of the pixels belong to the backbone's weights: they come from timm's `pretrained_cfg`, or from
+    the initial weights, and are kept in every checkpoint.
 
     Args:
         backbone: from [B, 3, H, W] to a list whose last entry is the feature map, with timm's `feature_info`.
@@ -36,10 +39,17 @@ class PoseNet(nn.Module):
         info: Any = backbone.feature_info
         self.backbone = backbone
         self.head = head(in_channels=info.channels()[-1], in_stride=info.reduction()[-1], num_keypoints=num_keypoints)
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255, persistent=False)
+        pretrained = getattr(backbone, "pretrained_cfg", None) or {}
+        self.register_buffer("mean", torch.empty(1, 3, 1, 1))
+        self.register_buffer("std", torch.empty(1, 3, 1, 1))
+        self.set_normalization(pretrained.get("mean", IMAGENET_MEAN), pretrained.get("std", IMAGENET_STD))
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.layout)
+
+    def set_normalization(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Set mean and deviation [3] of the pixels, red, green, blue, on a scale from 0 to 1."""
+        self.mean.copy_(torch.tensor(mean).view(1, 3, 1, 1) * 255)
+        self.std.copy_(torch.tensor(std).view(1, 3, 1, 1) * 255)
 
     def normalize(self, image: Tensor) -> Tensor:
         """Turn crops [B, H, W, 3], uint8 RGB, into what backbones take, [B, 3, H, W]."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
+from lynx_pose.files import atomic_path
 
 
 def network_state(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
@@ -64,6 +65,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, not a checkpoint")
     return content
+
+
+def write_half_precision(source: Path, path: Path) -> None:
+    """Write what it takes to use a network of ours, its convolutions and matrices in half precision.
+
+    Args:
+        source: its checkpoint.
+        path: of the file; normalisation's numbers stay in single precision, where half of it would lose the small ones.
+    """
+    content = read_checkpoint(source)
+    state = {
+        f"net.{name}": value.half() if value.ndim > 1 and name not in ("mean", "std") else value
+        for name, value in network_state(content, source).items()
+    }
+    with atomic_path(path) as draft:
+        torch.save({"state_dict": state, "lynx_pose": content["lynx_pose"]}, draft)
 
 
 class _Inert:

@@ -17,6 +17,7 @@ from lynx_pose.data.image import read_image, upright_rgb
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.formats.coco import pose_score
+from lynx_pose.models.embedded import EMBEDDED, find_network
 
 Photo = str | Path | Image.Image | Pixels
 
@@ -172,7 +173,7 @@ def to_pixels(image: Photo) -> Pixels:
 
 
 def load(
-    run: str | Path,
+    run: str | Path = EMBEDDED,
     *,
     batch_size: int = 16,
     flip_test: bool | None = None,
@@ -183,8 +184,9 @@ def load(
     """Load a trained network.
 
     Args:
-        run: the folder of a run, whose best checkpoint is taken; a checkpoint; or an ONNX file by
-            `python -m lynx_pose.export`, for which the arguments after `batch_size` have no meaning.
+        run: the folder of a run, whose best checkpoint is taken; a checkpoint; an ONNX file by
+            `python -m lynx_pose.export`, for which the arguments after `batch_size` have no meaning; or `embedded`, the
+            network that comes with the package.
         batch_size: crops that go through the network at once.
         flip_test: average each output with that of the mirrored crop; None does as the run did.
         precision: `float32`; `bf16`, which is faster where the device computes it; `auto` takes bf16 there.
@@ -195,7 +197,7 @@ def load(
     Raises:
         InputError: it is none of these, or damaged, or not to be trusted.
     """
-    path = Path(run).expanduser()
+    path = find_network(run)
     if path.suffix == ".onnx":
         from lynx_pose.prediction.onnx_network import OnnxNetwork
 

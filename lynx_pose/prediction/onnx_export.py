@@ -19,9 +19,10 @@ from lynx_pose.arrays import Pixels
 from lynx_pose.errors import InputError
 from lynx_pose.evaluation.validate import run_config, validate_network, validation_crops
 from lynx_pose.files import atomic_path
-from lynx_pose.models.pose_net import MEAN, STD
+from lynx_pose.models.embedded import find_network
+from lynx_pose.models.weights import write_half_precision
 from lynx_pose.prediction.onnx_network import METADATA, OnnxNetwork
-from lynx_pose.prediction.torch_network import TorchNetwork
+from lynx_pose.prediction.torch_network import TorchNetwork, find_network_checkpoint
 from lynx_pose.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -55,13 +56,18 @@ def export(cfg: DictConfig) -> list[Path]:
     Raises:
         InputError: the run cannot be used, a file exists, or what was written differs from the network.
     """
-    run = Path(cfg.run).expanduser()
+    run = find_network(cfg.run)
     network = TorchNetwork.load(run, cfg.flip_test, "float32", "cpu", cfg.trust)
     path = Path(cfg.output).expanduser() if cfg.output else _default_output(run, cfg.trust)
-    paths = [path, path.with_name(f"{path.stem}-int8.onnx")] if cfg.int8 else [path]
+    as_checkpoint = path.suffix == ".ckpt"
+    paths = [path, path.with_name(f"{path.stem}-int8.onnx")] if cfg.int8 and not as_checkpoint else [path]
     for target in paths:
         if target.exists():
             raise InputError(f"output={target}: exists already; choose another, so that nothing is overwritten")
+    if as_checkpoint:
+        write_half_precision(find_network_checkpoint(run), path)
+        log.info("%s", path)
+        return [path]
     write_onnx(network, path)
     crops = random_crops(network.input_size)
     if cfg.evaluate:
@@ -116,10 +122,11 @@ def write_onnx(network: TorchNetwork, path: Path) -> None:
 def describe_network(network: TorchNetwork) -> dict[str, Any]:
     """Return what a program needs to know to use the file: how to crop, and what it finds."""
     width, height = network.input_size
+    mean, std = ([value / 255 for value in pixels.flatten().tolist()] for pixels in (network.net.mean, network.net.std))
     return {
         "input_size": [width, height],
         "crop_convention": network.crop_convention.value,
-        "normalisation": {"mean": MEAN, "std": STD, "inside": True},
+        "normalisation": {"mean": mean, "std": std, "inside": True},
         "flip_test": network.flip_test,
         "skeleton": network.skeleton.to_dict(),
     }

@@ -17,6 +17,7 @@ from lynx_pose.errors import InputError
 from lynx_pose.evaluation.calibration import Calibration
 from lynx_pose.files import atomic_path, fingerprint, read_json, write_json, write_text
 from lynx_pose.machine import usable_cores
+from lynx_pose.models.embedded import find_network
 from lynx_pose.prediction.batching import BatchPredictor
 from lynx_pose.prediction.box_sources import read_boxes
 from lynx_pose.prediction.estimator import PoseEstimator, load
@@ -71,7 +72,7 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
         InputError: an option, the boxes or the output cannot be used. Files that cannot be read are listed at the
             end, and no error.
     """
-    estimator, run = estimator or load_estimator(cfg), Path(cfg.run).expanduser()
+    estimator, run = estimator or load_estimator(cfg), find_network(cfg.run)
     # Before the first batch, so that each image's poses are those of one network, whenever it was predicted.
     estimator.network.fold_batchnorm()
     media = find_media(cfg.images if isinstance(cfg.images, str) else list(cfg.images))
@@ -139,7 +140,7 @@ def _calibration(cfg: DictConfig, folder: Path, skeleton: Skeleton) -> Calibrati
         return Calibration.from_dict(read_json(path))
     if not cfg.calibrate:
         return None
-    run = Path(cfg.run).expanduser()
+    run = find_network(cfg.run)
     if not run.is_dir():
         raise InputError(f"calibrate=true: needs the folder of a run, whose validation set it takes, not {run}")
     # Imported here, because ONNX files are predicted with where torch is not.

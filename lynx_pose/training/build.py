@@ -20,6 +20,7 @@ from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.data.image_cache import ImageCache
 from lynx_pose.data.image_source import ImageFiles, ImageSource
 from lynx_pose.data.skeleton import Skeleton
+from lynx_pose.data.split import Selection
 from lynx_pose.errors import InputError
 from lynx_pose.metrics.validation_metric import ValidationMetric
 from lynx_pose.models.pose_net import PoseNet
@@ -67,6 +68,9 @@ def build_datamodule(
         split=cfg.data.split,
         train_fraction=cfg.data.train_fraction,
         split_seed=cfg.data.split_seed,
+        selection=Selection(
+            cfg.data.train_species, cfg.data.val_species, cfg.data.train_animals, cfg.data.train_animals_seed
+        ),
         kept_split=kept_split,
         seed=cfg.seed,
         batch_size=cfg.loader.batch_size,

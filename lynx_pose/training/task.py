@@ -28,7 +28,7 @@ class PoseTask(pl.LightningModule):
         net: backbone and head.
         skeleton: of the data.
         metric: the validation metric.
-        optimizer: makes the optimiser from parameters; None for evaluation alone.
+        optimizer: makes the optimiser from named parameters; None for evaluation alone.
         schedule: makes the step-wise schedule from optimiser and steps_per_epoch.
         flip_test: average each validation output with that of the mirrored crop.
         metadata: plain values that each checkpoint carries, so that it can be loaded by itself.
@@ -107,7 +107,7 @@ class PoseTask(pl.LightningModule):
         """Return the optimiser and its step-wise schedule."""
         assert self.make_optimizer is not None, "this task was made for evaluation"
         assert self.make_schedule is not None, "this task was made for evaluation"
-        optimizer = self.make_optimizer(self.net.parameters())
+        optimizer = self.make_optimizer(self.net.named_parameters())
         epochs = max(1, self.trainer.max_epochs or 1)
         steps = int(self.trainer.estimated_stepping_batches) // epochs
         schedule = self.make_schedule(optimizer, steps_per_epoch=max(1, steps))

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lynx_pose.data.annotations import PoseRecord
-from lynx_pose.data.split import split_records
+from lynx_pose.data.split import Selection, split_records
 from lynx_pose.errors import InputError
 
 
@@ -66,3 +68,39 @@ def test_unknown_and_empty_splits_are_refused():
         split_records(records, "offical", 0.75, seed=0)
     with pytest.raises(InputError, match="leaves 1 records for training and 0 for validation"):
         split_records(records, "official", 0.75, seed=0)
+
+
+def test_a_selection_takes_species_and_a_number_of_animals():
+    names = ["cat", "dog", "cow", None]
+    records = [replace(_record(number), species=names[number % 4]) for number in range(80)]
+    train, val = Selection(train_species=["dog", "cow"], val_species=["cat"])(records[:60], records[60:])
+    assert {record.species for record in train} == {"dog", "cow"}
+    assert {record.species for record in val} == {"cat"}
+    assert (len(train), len(val)) == (30, 5)
+    draws = {
+        (seed, count): _ids(Selection(["cat"], None, count, seed)(records[:60], records[60:])[0])
+        for seed in (0, 1)
+        for count in (5, 10, 15)
+    }
+    assert [len(set(draw)) for draw in draws.values()] == [5, 10, 15] * 2
+    assert set(draws[0, 5]) < set(draws[0, 10]) < set(draws[0, 15]) == set(draws[1, 15])
+    assert draws[0, 5] != draws[1, 5]
+    assert Selection()(records[:60], records[60:]) == (records[:60], records[60:])
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        (
+            Selection(train_species=["dgo"]),
+            "data.train_species: there is no animal of the species 'dgo'.*there are dog$",
+        ),
+        (Selection(val_species=["dog"]), "data.val_species: .*none: the annotations name no species"),
+        (Selection(train_animals=5), "data.train_animals=5: there are 4 animals"),
+        (Selection(train_animals=0), "data.train_animals=0"),
+    ],
+)
+def test_what_cannot_be_selected_is_refused(selection, message):
+    train = [replace(_record(number), species="dog") for number in range(4)]
+    with pytest.raises(InputError, match=message):
+        selection(train, [_record(9)])

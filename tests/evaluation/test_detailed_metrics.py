@@ -11,8 +11,10 @@ from lynx_pose.config import CONF, instantiate
 from lynx_pose.data.annotations import PoseRecord
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
+from lynx_pose.evaluation.group_metrics import group_metrics
 from lynx_pose.metrics.average_precision import THRESHOLDS, mean_share_above
 from lynx_pose.metrics.object_scale import annotated_area, box_area, polygon_area
+from lynx_pose.metrics.sides import compare_sides
 from lynx_pose.metrics.validation_metric import Poses
 
 
@@ -100,3 +102,57 @@ def test_options_that_make_no_sense_are_named(option):
         cfg = compose("evaluate", overrides=["run=x", option])
     with pytest.raises(InputError, match=option.split("=")[0]):
         instantiate(cfg.detail)
+
+
+def test_metrics_by_species_are_those_of_its_animals_alone(poses):
+    species = ["cat" if number % 3 else "dog" for number in range(40)]
+    metrics = group_metrics(poses, species, ANIMAL_POSE_20, 50)
+    assert list(metrics) == ["all", "cat", "dog"]
+    for name, group in metrics.items():
+        rows = [number for number in range(40) if name in ("all", species[number])]
+        part = poses.subset(np.isin(np.arange(40), rows))
+        assert group["animals"] == group["images"] == len(rows)
+        assert group["AP"]["value"] == pytest.approx(part.coco_metrics(ANIMAL_POSE_20.sigmas)["AP"], abs=1e-6)
+        errors = [
+            (part.distances[row, column], max(part.records[row].box[2:]))
+            for row, column in zip(*np.nonzero(part.visible), strict=True)
+        ]
+        assert group["PCK@0.10"]["value"] == pytest.approx(np.mean([error <= 0.1 * side for error, side in errors]))
+        median = np.quantile([error for error, _ in errors], 0.5, method="inverted_cdf")
+        assert group["median_error_px"]["value"] == pytest.approx(median)
+        for estimate in (group["AP"], group["PCK@0.05"], group["median_error_px"]):
+            assert estimate["low"] <= estimate["value"] <= estimate["high"]
+
+
+def test_an_interval_over_images_is_about_that_of_fresh_samples(poses):
+    """Beside the spread of PCK over many fresh sets of as many images, each image with its own share of hits."""
+    rng = np.random.default_rng(0)
+    shares = rng.beta(2, 2, (400, 40))
+    wanted = np.std([np.mean(row) for row in shares])
+    records = [replace(record, visible=np.ones(20, bool)) for record in poses.records]
+    sides = np.array([max(record.box[2:]) for record in records])
+    hits = np.arange(20)[None] < (20 * shares[0])[:, None]
+    offset = np.where(hits, 0.01, 0.5)[..., None] * sides[:, None, None] * np.array([1.0, 0.0])
+    moved = Poses(records, poses.truth + offset, poses.scores, poses.areas)
+    found = group_metrics(moved, [None] * 40, ANIMAL_POSE_20, 1000)["all"]["PCK@0.05"]
+    assert (found["high"] - found["low"]) / (2 * 1.96) == pytest.approx(wanted, rel=0.25)
+
+
+def test_sides_that_are_exchanged_or_in_one_place(poses):
+    """Animals whose left and right are predicted right, exchanged, both in the middle, and not annotated."""
+    pairs = np.array(ANIMAL_POSE_20.pairs)
+    records = [replace(record, visible=np.ones(20, bool)) for record in poses.records[:4]]
+    for record in records:
+        record.keypoints[pairs[:, 0]] = record.box[:2]
+        record.keypoints[pairs[:, 1]] = record.box[:2] + record.box[2:] / 2
+    records[3] = replace(records[3], visible=np.arange(20) < 8)
+    found = np.array([record.keypoints for record in records])
+    found[1] = found[1][ANIMAL_POSE_20.flip_indices]
+    found[2, pairs.ravel()] = records[2].box[:2] + records[2].box[2:] / 4
+    sides = compare_sides(Poses(records, found, np.ones((4, 20)), box_area(records)), ANIMAL_POSE_20)
+    assert sides.judged[:3].all()
+    assert sides.judged[3].tolist() == [True, True, *[False] * 6]
+    assert [row.all() for row in sides.exchanged] == [False, True, False, False]
+    assert [row.all() for row in sides.collapsed] == [False, False, True, False]
+    assert sides.share(sides.collapsed, sides.judged) == pytest.approx(8 / 26)
+    assert sides.share(sides.collapsed, np.zeros_like(sides.judged)) is None

@@ -9,11 +9,10 @@ import timm
 import torch
 from hydra import compose, initialize_config_dir
 
-from lynx_pose.config import CONF
+from lynx_pose.config import CONF, instantiate
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
 from lynx_pose.models.initial_weights import (
-    ImageNetInit,
     MMPoseInit,
     RandomInit,
     RunInit,
@@ -23,9 +22,10 @@ from lynx_pose.models.initial_weights import (
 from lynx_pose.models.pose_net import build_net
 
 
-def _net(model, keypoints=20):
+def _net(model, *overrides, keypoints=20):
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return build_net(compose("train", overrides=[f"model={model}"]), keypoints)
+        model = model if "=" in model else f"model={model}"
+        return build_net(compose("train", overrides=[model, *overrides]), keypoints)
 
 
 @pytest.mark.parametrize(("model", "layout"), [("hrnet", "hrnet_w32"), ("r50", "res50"), ("r152", "res152")])
@@ -124,13 +124,40 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, content):
         MMPoseInit(str(tmp_path / "gone.pth"))(_net("tiny"))
 
 
+def _imagenet(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return instantiate(compose("train", overrides=["init=imagenet", *overrides]).init)
+
+
+@pytest.mark.parametrize("content", [{}, {"state_dict": {"conv1.weight": torch.ones(2)}}])
+def test_a_file_of_other_weights_is_no_imagenet_file(tmp_path, content):
+    torch.save(content, tmp_path / "x.pth")
+    for model in ("tiny_resnet", "mobilenet_fpn"):
+        with pytest.raises(InputError, match="cannot be had"):
+            _imagenet(f"model={model}", f"init.path={tmp_path}/x.pth")(_net(model))
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", "swin_tiny_patch4_window7_224", "repvit_m0_9"])
+def test_imagenet_weights_of_backbones_whose_feature_maps_have_other_names(tmp_path, name):
+    classifier = timm.create_model(name)
+    torch.save(classifier.state_dict(), tmp_path / "imagenet.pth")
+    model = ("model=r50", f"model.backbone.name={name}", "model.input_size=[224,224]")
+    report = _imagenet(*model, f"init.path={tmp_path}/imagenet.pth")(net := _net(*model))
+    assert all(name.startswith("head.") for name in report.missing)
+    image = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            net.eval().backbone(image)[-1], classifier.eval().forward_intermediates(image)[1][-1], check_stride=False
+        ) if "swin" not in name else None
+
+
 def test_imagenet_weights_from_a_file(tmp_path):
     classifier = timm.create_model("resnet10t")
     torch.save(classifier.state_dict(), tmp_path / "imagenet.pth")
     net = _net("tiny_resnet")
-    report = ImageNetInit("resnet10t", str(tmp_path / "imagenet.pth"))(net)
+    report = _imagenet("model=tiny_resnet", f"init.path={tmp_path}/imagenet.pth")(net)
     assert all(name.startswith("head.") for name in report.missing)
-    assert set(report.unexpected) == {"backbone.fc.weight", "backbone.fc.bias"}
+    assert report.unexpected == ()
     key = "layer3.0.conv1.weight"
     assert torch.equal(net.backbone.state_dict()[key], classifier.state_dict()[key])
 
@@ -181,3 +208,37 @@ def test_a_run_on_other_keypoints_gives_its_backbone_alone(tmp_path):
     report = RunInit(str(tmp_path / "other.ckpt"), part="backbone.")(net, ANIMAL_POSE_20)
     assert report.loaded
     assert all(name.startswith("backbone.") for name in report.loaded)
+
+
+def _pixels(net):
+    return net.mean.flatten().tolist(), net.std.flatten().tolist()
+
+
+def test_mean_and_deviation_come_with_the_weights(tmp_path):
+    """Those of timm's weights, of a file's that says otherwise, and of a run of ours that started from it."""
+    classifier = timm.create_model("mobilenetv2_035")
+    torch.save(classifier.state_dict(), tmp_path / "imagenet.pth")
+    model = ["model=mobilenet_fpn", "model.backbone.name=mobilenetv2_035"]
+    donor = _net(*model)
+    file = f"init.path={tmp_path}/imagenet.pth"
+    report = _imagenet(*model, file)(donor)
+    assert all(name.startswith(("head.", "backbone.lateral.", "backbone.smooth.")) for name in report.missing)
+    assert torch.equal(donor.backbone.body.conv_stem.weight, classifier.conv_stem.weight)
+    assert _pixels(donor)[0] == pytest.approx([255 * 0.485, 255 * 0.456, 255 * 0.406])
+    _imagenet(*model, file, "init.mean=[0.5,0.5,0.5]", "init.std=[0.25,0.5,0.5]")(donor)
+    assert _pixels(donor) == ([127.5] * 3, [63.75, 127.5, 127.5])
+    torch.save({"state_dict": {f"net.{name}": v for name, v in donor.state_dict().items()}}, tmp_path / "run.ckpt")
+    net = _net(*model)
+    RunInit(str(tmp_path / "run.ckpt"), part="backbone.")(net)
+    assert _pixels(net) == _pixels(donor)
+
+
+def test_a_vision_transformers_weights_are_loaded_with_its_own_mean(tmp_path):
+    classifier = timm.create_model("vit_tiny_patch16_224")
+    torch.save(classifier.state_dict(), tmp_path / "vit.pth")
+    model = ("model=vit", "model.backbone.name=vit_tiny_patch16_224")
+    report = _imagenet(*model, f"init.path={tmp_path}/vit.pth")(net := _net(*model))
+    assert all(name.startswith("head.") for name in report.missing)
+    assert _pixels(net)[0] == [127.5] * 3
+    # 16 × 16 patches of 256 pixels from the weights' 14 × 14.
+    assert net.backbone.model.pos_embed.shape[1] == 256 + classifier.num_prefix_tokens

@@ -10,7 +10,8 @@ from lynx_pose.errors import InputError
 from lynx_pose.models.backbones import timm_backbone
 from lynx_pose.models.losses import KeypointMSE, KeypointSSE
 from lynx_pose.models.pose_net import build_net
-from lynx_pose.training.schedule import WarmupMultiStep
+from lynx_pose.training.optimizer import adamw
+from lynx_pose.training.schedule import WarmupCosine, WarmupMultiStep
 
 
 def _net(*overrides, keypoints=20):
@@ -177,3 +178,31 @@ def test_configured_schedules_are_the_thesis_schedules(model, epochs, milestones
         1e-4,
     )
     assert (config.optimizer.lr, config.loader.batch_size, config.head.codec.sigma) == (5e-4, 32, 2.0)
+
+
+def test_the_cosine_falls_from_the_end_of_the_warm_up_to_nothing():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = WarmupCosine(optimizer, steps_per_epoch=10, warmup_epochs=1, epochs=5)
+    rates = []
+    for _ in range(50):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[:10] == pytest.approx([2 * step / 11 for step in range(1, 11)])
+    angles = np.linspace(0, np.pi, 41)[:-1]
+    assert rates[10:] == pytest.approx(list(1 + np.cos(angles)))
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_adamw_decays_what_multiplies_and_steps_less_in_the_backbone():
+    """After one step with gradients of one, each parameter has moved by its rate and its decay."""
+    net = torch.nn.ModuleDict({name: torch.nn.Linear(2, 2) for name in ("backbone", "head")})
+    start = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+    optimizer = adamw(net.named_parameters(), lr=0.1, weight_decay=0.5, backbone_factor=0.2)
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for name, parameter in net.named_parameters():
+        rate = 0.02 if name.startswith("backbone") else 0.1
+        decayed = start[name] * (1 - rate * 0.5) if name.endswith("weight") else start[name]
+        torch.testing.assert_close(parameter.detach(), decayed - rate)

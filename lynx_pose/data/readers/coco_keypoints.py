@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,15 +55,24 @@ def read(
     folder = existing_folder(images, "data.images")
     paths = {"train": Path(train).expanduser()} | ({"val": Path(val).expanduser()} if val else {})
     contents = {side: read_annotation_file(path) for side, path in paths.items()}
+    annotations = read_contents(contents, paths, folder, on_error)
+    return replace(annotations, skeleton=_with_names(annotations.skeleton, pairs, upper, lower))
+
+
+def read_contents(
+    contents: Mapping[str, dict[str, Any]], paths: Mapping[str, Path], folder: Path, on_error: str
+) -> Annotations:
+    """Make annotations of the contents of COCO keypoint files, by side; the paths are for messages."""
     skeletons = [read_skeleton(contents[side], path) for side, path in paths.items()]
     if any(other != skeletons[0] for other in skeletons):
-        raise InputError(f"{val}: its keypoints differ from those of {train}; both files need the same skeleton")
+        first, second = paths.values()
+        raise InputError(f"{second}: its keypoints differ from those of {first}; both files need the same skeleton")
     skipped: Counter[str] = Counter()
     records: list[PoseRecord] = []
     for side, path in paths.items():
         records += _File(contents[side], path, side, folder, len(skeletons[0]), skipped).records(on_error)
-    skeleton = _with_names(skeletons[0], pairs, upper, lower)
-    return Annotations(records, skeleton, skipped, fingerprint(list(paths.values())), tuple(paths.values()))
+    files = tuple(dict.fromkeys(paths.values()))
+    return Annotations(records, skeletons[0], skipped, fingerprint(list(files)), files)
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ class _File:
                 source = f"{self.path}: images[{index}]"
                 image = parse(CocoSizedImage, raw, source)
                 add_once(images, image.id, image, "image", source)
-        categories = set(read_categories(self.content, self.path))
+        categories = read_categories(self.content, self.path)
         records: dict[str, PoseRecord] = {}
         for index, raw in enumerate(listed(self.content, "annotations", self.path)):
             if not has_pose(raw):
@@ -110,11 +119,11 @@ class _File:
                 name = f"{self.side}:{annotation.id}"
                 if name in records:
                     raise InputError(f"{source}: the annotation id {annotation.id} occurs twice in the file")
-                records[name] = self._record(annotation, name, images, source)
+                records[name] = self._record(annotation, name, categories[annotation.category_id].name, images, source)
         return list(records.values())
 
     def _record(
-        self, annotation: CocoPose, name: str, images: dict[int | str, CocoSizedImage], source: str
+        self, annotation: CocoPose, name: str, species: str, images: dict[int | str, CocoSizedImage], source: str
     ) -> PoseRecord:
         image = images.get(annotation.image_id)
         if image is None:
@@ -129,6 +138,7 @@ class _File:
             keypoints=values[:, :2],
             labelled=values[:, 2] > 0,
             area=annotation.area,
+            species=species,
             source=source,
             skipped=self.skipped,
             subsets={SPLIT: self.side},

@@ -1,0 +1,146 @@
+"""Animal-Pose (Cao et al. 2019, arXiv 1908.05806): five species with our 20 keypoints.
+
+MMPose publishes its annotations as COCO files with a split. The authors' own file, `keypoints.json`, has another order
+of keypoints, boxes as corners and no image sizes; it is turned into COCO's form here.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from lynx_pose.data.annotations import Annotations
+from lynx_pose.data.readers.coco_keypoints import read_contents
+from lynx_pose.data.skeleton import ANIMAL_POSE_20
+from lynx_pose.errors import InputError
+from lynx_pose.formats.coco import category_entry
+from lynx_pose.formats.parsing import (
+    Box,
+    Fields,
+    Finite,
+    existing_folder,
+    find_image,
+    listed,
+    parse,
+    read_annotation_file,
+)
+
+# How the authors' file calls the keypoints of ANIMAL_POSE_20, in our order.
+AUTHORS_NAMES = (
+    "left_eye", "right_eye", "left_ear", "right_ear", "nose", "throat", "tailbase", "withers",
+    "left_front_elbow", "right_front_elbow", "left_back_elbow", "right_back_elbow",
+    "left_front_knee", "right_front_knee", "left_back_knee", "right_back_knee",
+    "left_front_paw", "right_front_paw", "left_back_paw", "right_back_paw",
+)  # fmt: skip
+
+
+class _Category(Fields):
+    id: int
+    name: str
+    keypoints: tuple[str, ...]
+
+
+class _Annotation(Fields):
+    image_id: int
+    category_id: int
+    bbox: Box
+    keypoints: tuple[tuple[Finite, Finite, Finite], ...]
+
+
+def read(root: str, train: str, val: str | None, images: str = "images", on_error: str = "raise") -> Annotations:
+    """Read Animal-Pose.
+
+    Args:
+        root: folder that holds the annotations and, under it, the images.
+        train: annotation file under `root`: of the training side in COCO's form, or the authors' `keypoints.json`.
+        val: COCO file of the validation side; beside `keypoints.json` it says which images are validated on, and None
+            leaves the split to `data.split`.
+        images: folder of the images under `root`.
+        on_error: `raise` stops at the first bad record, `skip` counts it and goes on.
+
+    Raises:
+        InputError: a folder, a file or (with `raise`) a record cannot be used.
+    """
+    folder = existing_folder(root, "data.root")
+    pictures = existing_folder(folder / images, "data.images")
+    paths = {"train": folder / train} | ({"val": folder / val} if val else {})
+    contents = {side: read_annotation_file(path) for side, path in paths.items()}
+    if isinstance(contents["train"].get("images"), dict):
+        path = paths["train"]
+        whole = _to_coco(contents["train"], path, pictures)
+        listing = listed(contents["val"], "images", paths["val"]) if val else ()
+        chosen = {Path(str(image.get("file_name"))).name for image in listing}
+        held_out = {image["id"] for image in whole["images"] if Path(image["file_name"]).name in chosen}
+        contents = {"train": _without_images(whole, held_out)}
+        if val:
+            contents["val"] = _without_images(whole, {image["id"] for image in whole["images"]} - held_out)
+        paths = dict.fromkeys(paths, path)
+    return read_contents(contents, paths, pictures, on_error)
+
+
+def _without_images(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
+    """Return a dataset without some of its images and what is annotated in them."""
+    return content | {
+        "images": [image for image in content["images"] if image["id"] not in ids],
+        "annotations": [one for one in content["annotations"] if one["image_id"] not in ids],
+    }
+
+
+def _to_coco(content: dict[str, Any], path: Path, pictures: Path) -> dict[str, Any]:
+    """Turn the authors' form into COCO's, with our order of keypoints."""
+    categories = [
+        parse(_Category, raw, f"{path}: categories[{index}]")
+        for index, raw in enumerate(listed(content, "categories", path))
+    ]
+    orders = {category.id: _order(category, path) for category in categories}
+    images = []
+    for key, name in content["images"].items():
+        source = f"{path}: images[{key}]"
+        if not key.isdecimal():
+            raise InputError(f"{source}: the key of an image must be its number")
+        width, height = _image_size(find_image(pictures, [str(name)], source), source)
+        images.append({"id": int(key), "file_name": str(name), "width": width, "height": height})
+    annotations = []
+    for index, raw in enumerate(listed(content, "annotations", path)):
+        source = f"{path}: annotations[{index}]"
+        one = parse(_Annotation, raw, source)
+        if one.category_id not in orders or len(one.keypoints) != len(ANIMAL_POSE_20):
+            raise InputError(
+                f"{source}: has category {one.category_id} and {len(one.keypoints)} keypoints; "
+                f"known are {sorted(orders)} with {len(ANIMAL_POSE_20)}"
+            )
+        left, top, right, bottom = one.bbox
+        points = [value for position in orders[one.category_id] for value in one.keypoints[position]]
+        annotations.append(
+            {
+                "id": index,
+                "image_id": one.image_id,
+                "category_id": one.category_id,
+                "bbox": [left, top, right - left, bottom - top],
+                "keypoints": points,
+            }
+        )
+    described = category_entry(ANIMAL_POSE_20)
+    return {
+        "images": images,
+        "annotations": annotations,
+        "categories": [described | {"id": category.id, "name": category.name} for category in categories],
+    }
+
+
+def _order(category: _Category, path: Path) -> list[int]:
+    """Return where each of our keypoints stands in a category's list."""
+    for names in (AUTHORS_NAMES, ANIMAL_POSE_20.names):
+        if set(names) == set(category.keypoints):
+            return [category.keypoints.index(name) for name in names]
+    raise InputError(
+        f"{path}: the keypoints of {category.name} are {', '.join(category.keypoints)}, not those of Animal-Pose"
+    )
+
+
+def _image_size(path: Path, source: str) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, UnidentifiedImageError) as error:
+        raise InputError(f"{source}: {path} is not an image that can be read ({error})") from None

@@ -1,0 +1,53 @@
+"""Left and right: how often a network exchanges them, and how often it puts both in one place."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lynx_pose.arrays import Floats, Mask
+from lynx_pose.data.skeleton import Skeleton
+from lynx_pose.metrics.validation_metric import Poses
+
+# Of the box's longer side: annotated points that are nearer to each other than this cannot be told apart.
+APART = 0.05
+# Of the annotated distance: two points that are predicted nearer to each other than this lie in one place.
+TOGETHER = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """The P pairs of left and right keypoints of N animals.
+
+    Args:
+        judged: [N, P] whether both are annotated, at least `APART` of the box's longer side from each other.
+        exchanged: [N, P] whether the two predictions would be nearer to the truth if they changed places.
+        collapsed: [N, P] whether the predictions lie in one place: nearer than `TOGETHER` of the true distance.
+    """
+
+    judged: Mask
+    exchanged: Mask
+    collapsed: Mask
+
+    @staticmethod
+    def share(what: Mask, judged: Mask) -> float | None:
+        """Share of the judged pairs of which it is true; None where no pair is judged."""
+        return float(what[judged].mean()) if judged.any() else None
+
+
+def compare_sides(poses: Poses, skeleton: Skeleton) -> Sides:
+    """Judge each pair of left and right of each animal."""
+    left, right = np.array(skeleton.pairs, dtype=int).reshape(-1, 2).T
+    truth, found = poses.truth, poses.keypoints
+    longer = np.array([max(record.box[2:]) for record in poses.records])
+
+    def distance(one: Floats, other: Floats) -> Floats:
+        return np.asarray(np.linalg.norm(one - other, axis=-1))
+
+    apart = distance(truth[:, left], truth[:, right])
+    straight = distance(found[:, left], truth[:, left]) + distance(found[:, right], truth[:, right])
+    crossed = distance(found[:, left], truth[:, right]) + distance(found[:, right], truth[:, left])
+    return Sides(
+        judged=poses.visible[:, left] & poses.visible[:, right] & (apart >= APART * longer[:, None]),
+        exchanged=crossed < straight,
+        collapsed=distance(found[:, left], found[:, right]) < TOGETHER * apart,
+    )

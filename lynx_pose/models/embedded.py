@@ -1,0 +1,43 @@
+"""The network that comes with the package, for those who have trained none; needs no torch to be found."""
+
+import logging
+from pathlib import Path
+
+from lynx_pose.errors import InputError
+
+log = logging.getLogger(__name__)
+# In place of a run's folder: run=embedded.
+EMBEDDED = "embedded"
+_FOLDER = Path(__file__).resolve().parents[1] / "embedded_network"
+
+
+def find_network(run: str | Path) -> Path:
+    """Return the path of a run, a checkpoint or an ONNX file; `embedded` is the network of this package.
+
+    Raises:
+        InputError: this copy of the package has none.
+    """
+    if str(run) != EMBEDDED:
+        return Path(run).expanduser()
+    path = embedded_checkpoint()
+    log.info(
+        "run=embedded: the network of this package, trained on dogs, cats, sheep, horses and cows, and on no lynx; "
+        "its model card: %s",
+        path.with_name("model_card.md"),
+    )
+    return path
+
+
+def embedded_checkpoint() -> Path:
+    """Return the checkpoint of the network of this package.
+
+    Raises:
+        InputError: this copy of the package has none.
+    """
+    path = _FOLDER / "network.ckpt"
+    if not path.is_file():
+        raise InputError(
+            f"{path}: this copy of lynx_pose comes without its network. Install the package again, or give a run of "
+            "your own with run=<folder> (init=run init.path=<folder> to start from)"
+        )
+    return path
