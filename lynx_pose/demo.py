@@ -2,7 +2,7 @@
 
 from lynx_pose.cli import hydra_command
 
-main = hydra_command("demo", "lynx_pose.prediction.demo_page:serve")
+main = hydra_command("demo", "lynx_pose.prediction.demo_page:serve", runs=True)
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,7 @@
 
 from lynx_pose.cli import hydra_command
 
-main = hydra_command("evaluate", "lynx_pose.evaluation.validate:evaluate")
+main = hydra_command("evaluate", "lynx_pose.evaluation.validate:evaluate", runs=True)
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,7 @@
 
 from lynx_pose.cli import hydra_command
 
-main = hydra_command("export", "lynx_pose.prediction.onnx_export:export")
+main = hydra_command("export", "lynx_pose.prediction.onnx_export:export", runs=True)
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,7 @@
 
 from lynx_pose.cli import hydra_command
 
-main = hydra_command("predict", "lynx_pose.prediction.predictor:predict_images")
+main = hydra_command("predict", "lynx_pose.prediction.predictor:predict_images", runs=True)
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,7 @@
 
 from lynx_pose.cli import hydra_command
 
-main = hydra_command("coat", "lynx_pose.coat.extract:cut_coats")
+main = hydra_command("coat", "lynx_pose.coat.extract:cut_coats", runs=True)
 
 if __name__ == "__main__":
     main()

@@ -10,8 +10,8 @@ from small_datasets import lynx_pose_content, write_lynx_pose
     [
         (["data=lynx"], "please give them: data.root=..."),
         (["data=lynx", "data.root=nowhere"], "data.root=nowhere: there is no such folder"),
-        (["aug=colour"], "Could not find 'aug/colour'"),
-        (["data.rot=x"], "Key 'rot' is not in struct"),
+        (["aug=colour"], "aug=colour: there is no such choice; did you mean color?"),
+        (["data.rot=x"], "there is no option data.rot=; did you mean data.root=?"),
     ],
 )
 def test_bad_options_give_one_message_and_no_traceback(tmp_path, arguments, message):

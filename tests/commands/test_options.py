@@ -1,10 +1,13 @@
-"""What a user typed by habit is answered with the new name."""
+"""Options as users type them: folders of any name, habits, and misspelt ones."""
+
+from argparse import ArgumentParser
 
 import pytest
 from commandline import run
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from lynx_pose.cli import RENAMED, quote_values, renamed_options
+from lynx_pose.cli import as_flags
+from lynx_pose.options import RENAMED, misspelt_option, quote_values, renamed_options, with_run_named
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -62,3 +65,47 @@ def test_training_reads_a_folder_in_sumava(data, tmp_path):
     run("train", *options, *quick, "loader.num_workers=0", "trainer.enable_progress_bar=false", cwd=tmp_path)
     run("evaluate", "run=2024", cwd=tmp_path)
     assert (tmp_path / "2024" / "summary.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("modle=hrnet", "there is no option modle=; did you mean model=?"),
+        ("model=hrent,r50", "model=hrent: there is no such choice; did you mean hrnet? There are cpm, "),
+        ("lr=1e-3", "there is no option lr=; did you mean optimizer.lr=?"),
+        ("epochs=3", "did you mean model.epochs= or "),
+        ("data.rot=x", "there is no option data.rot=; did you mean data.root=?"),
+        ("model=mobilenet_fpn model.backbone.chanels=3", "did you mean model.backbone.channels=?"),
+        ("zzz=1", "there is no option zzz=; --help lists all"),
+    ],
+)
+def test_a_misspelt_option_is_answered_with_what_was_meant(typed, answer):
+    assert answer in misspelt_option("train", typed.split())
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "-m model=hrnet,r50 aug=glob(*) seed=1,2 optimizer.lr=interval(1e-4,1e-3)",
+        "data=coco data.train=a data.images=b head/codec@head.codec=udp +metric=pck trainer=ddp trainer.devices=2",
+        "experiment=table4 init=animalpose init.folder=x ~experiment hydra.launcher.jobs=2 variant=figure27/adam",
+        "--config-dir conf model=mine",
+    ],
+)
+def test_what_hydra_can_judge_is_left_to_it(typed):
+    assert misspelt_option("train", typed.split()) is None
+
+
+def test_a_folder_alone_is_the_run():
+    typed = ["runs/a", "images=b", "--cfg", "job", "+x=1", "~y"]
+    assert with_run_named(typed) == ["run=runs/a", *typed[1:]]
+
+
+def test_the_other_commands_take_options_of_the_same_form():
+    parser = ArgumentParser()
+    parser.add_argument("sweeps", nargs="*")
+    parser.add_argument("--trust", action="store_true")
+    parser.add_argument("--project")
+    typed = as_flags(parser, ["run=a/b=c", "d", "trust=true", "project=p", "e=f"])
+    assert typed == ["a/b=c", "d", "--trust", "--project", "p", "e=f"]
+    assert as_flags(parser, ["trust=false", "sweeps=x"]) == ["x"]
