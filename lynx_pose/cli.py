@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -55,7 +57,10 @@ def hydra_task(work: str) -> Callable[[DictConfig], Any]:
                 raise InputError(f"these options have no default, please give them: {names}")
             return _imported(work)(cfg)
         except (InputError, ProcessError, OmegaConfBaseException, HydraException) as error:
-            raise CompactHydraException(plain_message(error)) from error
+            if wants_traceback() or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise CompactHydraException(plain_message(error)) from error
+            # Of a single run Hydra would repeat all options before the message.
+            sys.exit(plain_message(error))
 
     return task
 

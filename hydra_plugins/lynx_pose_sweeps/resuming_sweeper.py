@@ -38,6 +38,7 @@ class ResumingSweeper(Sweeper):
         from lynx_pose.errors import InputError
         from lynx_pose.sweeps.outcome import raise_failures
         from lynx_pose.sweeps.plan import combinations, jobs_to_run, require_one_process, with_params
+        from lynx_pose.sweeps.status import log_end
         from lynx_pose.sweeps.sweep_folder import write_sweep
 
         given = with_params(self.params, arguments)
@@ -55,6 +56,7 @@ class ResumingSweeper(Sweeper):
         returned = self.launcher.launch(jobs, initial_job_idx=0) if jobs else []
         # Once more: a job that was killed could not do it.
         write_sweep(folder)
+        log_end(folder)
         raise_failures(folder, returned)
         return [returned]
 

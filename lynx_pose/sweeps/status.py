@@ -1,5 +1,6 @@
 """How far each job of a sweep is: what `python -m lynx_pose.sweeps` shows."""
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -79,6 +80,15 @@ def watch(sweep: str, once: bool) -> None:
             live.update(states_table(folder, states), refresh=True)
 
 
+def log_end(folder: Path) -> None:
+    """Show what became of a sweep's jobs, and how to compare them."""
+    console = Console(stderr=True)
+    console.print(states_table(folder, read_states(folder)))
+    console.print(
+        f"python -m lynx_pose.report {shlex.quote(str(folder))}", soft_wrap=True, markup=False, highlight=False
+    )
+
+
 def read_states(sweep: Path) -> list[JobState]:
     """Return the state of every job of a sweep: those that have begun, then those that wait.
 
@@ -127,8 +137,9 @@ def states_table(folder: Path, states: Sequence[JobState]) -> Table:
     counts = Counter(state.status for state in states)
     title = f"{folder}: {', '.join(f'{count} {status}' for status, count in counts.items())}"
     table = Table(title=escape(title), title_justify="left")
+    # Folded, because what tells jobs apart may be at the end.
     for name in ("job", "options", "state"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("epoch", "best AP", "images/s", "left"):
         table.add_column(name, justify="right")
     table.add_column("error", overflow="fold")

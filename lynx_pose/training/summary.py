@@ -2,6 +2,7 @@
 
 import logging
 import platform
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from omegaconf import DictConfig
 from lynx_pose.cli import plain_message
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.errors import InputError, ProcessError
-from lynx_pose.files import write_json
+from lynx_pose.files import read_json, write_json
 from lynx_pose.training.callbacks.best_epoch import BestEpoch
 from lynx_pose.training.callbacks.epoch_log import EpochLog
 from lynx_pose.training.callbacks.throughput import Throughput
@@ -55,6 +56,7 @@ def track_summary(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> 
     except (KeyboardInterrupt, SystemExit):
         # Lightning shuts down its workers and then exits, after some signals with the code of success.
         summary["status"] = "interrupted"
+        log.warning("%s", how_to_continue(folder, cfg, hydra_cfg))
         raise SystemExit(1) from None
     except BaseException as error:  # the summary has to say how a run ended, whatever ended it
         error = explain_out_of_memory(error, cfg)
@@ -69,6 +71,18 @@ def track_summary(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> 
         signal.signal(signal.SIGTERM, before)
         summary["seconds"] = round(time.monotonic() - start, 1)
         _write(folder, summary)
+
+
+def how_to_continue(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> str:
+    """Return what to say of a run that was interrupted: how far it came, and the line that continues it."""
+    if not folder.last.is_file():
+        return f"{cfg.name}: interrupted in its first epoch, before there was a checkpoint; start it again"
+    epoch = read_json(folder.progress)["epoch"] + 1 if folder.progress.is_file() else 0
+    if hydra_cfg.mode == RunMode.MULTIRUN:
+        return f"{cfg.name}: interrupted after {epoch} epochs; sweep.resume={folder.path.parent} continues it"
+    overrides = [one for one in hydra_cfg.overrides.task if not one.startswith("ckpt=")]
+    command = shlex.join(["python", "-m", "lynx_pose.train", *overrides, f"ckpt={folder.last}"])
+    return f"{cfg.name}: interrupted after {epoch} epochs. To continue:\n  {command}"
 
 
 def _begin(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Summary:

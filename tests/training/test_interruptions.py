@@ -1,8 +1,11 @@
 """Runs and sweeps that are killed, stopped, starved of disk or damaged lose at most an epoch."""
 
+import functools
 import json
 import os
+import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -45,6 +48,26 @@ def test_a_killed_run_continues_to_the_same_bits(whole, tmp_path):
     assert "Continuing from the one before it" in continued.stderr
     assert summary(folder)["status"] == "completed"
     assert summary(folder)["wandb"] == kept
+    assert_same_result(folder, uninterrupted)
+
+
+@pytest.mark.slow
+def test_ctrl_c_gives_the_line_that_continues(whole, tmp_path):
+    """The line itself, typed into a shell."""
+    options, uninterrupted = whole
+    folder = tmp_path / "a run"
+    # Where the tests themselves run in the background, children would be born deaf to SIGINT.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = _start(*options, f"hydra.run.dir={folder}", cwd=tmp_path, preexec_fn=listen)
+    wait_for((folder / "checkpoints" / "before-last.ckpt").is_file)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert summary(folder)["status"] == "interrupted"
+    said, line = messages.strip().splitlines()[-2:]
+    assert re.search(r"interrupted after [2-5] epochs\. To continue:$", said), messages
+    command = line.strip().replace("python", shlex.quote(sys.executable), 1)
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True, timeout=120, capture_output=True)
     assert_same_result(folder, uninterrupted)
 
 
