@@ -1,13 +1,16 @@
 """Which records train and which validate."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from lynx_pose.data.annotations import PoseRecord
 from lynx_pose.errors import InputError
 
+log = logging.getLogger(__name__)
 Split = tuple[list[PoseRecord], list[PoseRecord]]
 
 
@@ -54,14 +57,19 @@ def _of_species(records: Sequence[PoseRecord], species: Sequence[str] | None, op
 
 def random_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:
     """Put `fraction` of the images at random on the training side; one image never serves both."""
-    return _by_group(records, [f"{record.image_id}" for record in records], fraction, seed)
+    return _by_group(records, _image_names(records), fraction, seed)
 
 
 def identity_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:
     """Keep every known individual on one side; animals without a name go by their image.
 
     An image that shows a named animal follows that animal, and so do all individuals in it.
+
+    Raises:
+        InputError: no animal has a name, so nothing would keep individuals apart.
     """
+    if not any(record.identity for record in records):
+        raise InputError("data.split=identity: no animal of this dataset has a name; data.split=random needs none")
     return _by_group(records, _connected_groups(records), fraction, seed)
 
 
@@ -104,7 +112,27 @@ def split_records(records: Sequence[PoseRecord], name: str, fraction: float, see
             f"data.split={name} leaves {len(train)} records for training and {len(val)} for validation; "
             "both sides need at least one. Choose another split or give data.val for COCO files"
         )
+    if name != "shared":
+        _require_apart(train, val)
     return train, val
+
+
+def _require_apart(train: Sequence[PoseRecord], val: Sequence[PoseRecord]) -> None:
+    """Refuse a validation side all of whose images are trained on, and warn of some: it measures memory.
+
+    Raises:
+        InputError: all are.
+    """
+    trained = {record.image_path for record in train}
+    both = [record for record in val if record.image_path in trained]
+    if not both:
+        return
+    message = (
+        f"{len(both)} of {len(val)} animals to validate on are in images that are trained on, such as {both[0].source}"
+    )
+    if len(both) == len(val):
+        raise InputError(f"{message}. Choose another split; data.split=shared learns images by heart on purpose")
+    log.warning("%s: the figures of these are too good", message)
 
 
 def _by_group(records: Sequence[PoseRecord], groups: Sequence[str], fraction: float, seed: int) -> Split:
@@ -128,6 +156,7 @@ def _by_group(records: Sequence[PoseRecord], groups: Sequence[str], fraction: fl
 
 def _connected_groups(records: Sequence[PoseRecord]) -> list[str]:
     """Name a group for each record so that equal individuals and equal images share theirs."""
+    images = [f"image {name}" for name in _image_names(records)]
     parent: dict[str, str] = {}
 
     def root(node: str) -> str:
@@ -135,7 +164,12 @@ def _connected_groups(records: Sequence[PoseRecord]) -> list[str]:
             node = parent[node]
         return node
 
-    for record in records:
-        image = f"image {record.image_id}"
+    for record, image in zip(records, images, strict=True):
         parent[root(image)] = root(f"individual {record.identity}") if record.identity else root(image)
-    return [root(f"image {record.image_id}") for record in records]
+    return [root(image) for image in images]
+
+
+def _image_names(records: Sequence[PoseRecord]) -> list[str]:
+    """Name the image of each record so that one file has one name, whatever ids the dataset has for it."""
+    first: dict[Path, str] = {}
+    return [first.setdefault(record.image_path, f"{record.image_id}") for record in records]

@@ -76,6 +76,7 @@ class CocoPose(Fields):
     bbox: Box
     keypoints: tuple[Finite, ...]
     area: Area | None = None
+    iscrowd: int | bool = 0
 
     def keypoint_values(self, num_keypoints: int, source: str) -> Floats:
         """Return [K, 3]: x, y, visibility.

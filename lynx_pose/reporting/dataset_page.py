@@ -18,6 +18,7 @@ from lynx_pose.arrays import Floats
 from lynx_pose.data.annotations import Annotations, PoseRecord
 from lynx_pose.data.crop import CropConvention, crop_box, transform_points, warp
 from lynx_pose.data.image import read_checked
+from lynx_pose.data.plausibility import check_plausible
 from lynx_pose.errors import InputError
 from lynx_pose.files import write_text
 from lynx_pose.metrics.object_scale import box_area
@@ -52,6 +53,7 @@ def write_dataset_page(cfg: DictConfig) -> Path:
     """
     check_thresholds("size_limits", cfg.size_limits)
     annotations = read_annotations(cfg)
+    check_plausible(annotations.records)
     records = annotations.records
     light = light_of(records)
     page = (

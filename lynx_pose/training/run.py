@@ -17,6 +17,7 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment
 
 from lynx_pose.config import check_options, instantiate
 from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.data.plausibility import check_plausible
 from lynx_pose.distributed.rendezvous import ExternalWorkers, Rendezvous, RunSpec, joined_run, report_failure
 from lynx_pose.distributed.signals import KeepSignalHandlers, ignore_termination_signals
 from lynx_pose.distributed.supervisor import (
@@ -120,6 +121,7 @@ def _build(spec: RunSpec) -> tuple[PoseTask, PoseDataModule]:
     check_options(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     annotations = read_annotations(cfg)
+    check_plausible(annotations.records)
     net = build_net(cfg, len(annotations.skeleton))
     kept_split = read_json(spec.folder.split) if spec.checkpoint else None
     datamodule = build_datamodule(cfg, annotations, net.head.crop_convention, kept_split)

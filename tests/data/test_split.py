@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ def _record(number, image=None, identity=None, **subsets):
     return PoseRecord(
         id=str(number),
         image_id=image if image is not None else number,
-        image_path=None,
+        image_path=Path(f"{image if image is not None else number}.jpg"),
         image_size=(10, 10),
         box=np.array([0, 0, 5, 5.0]),
         keypoints=np.zeros((2, 2)),
@@ -104,3 +105,30 @@ def test_what_cannot_be_selected_is_refused(selection, message):
     train = [replace(_record(number), species="dog") for number in range(4)]
     with pytest.raises(InputError, match=message):
         selection(train, [_record(9)])
+
+
+def test_one_file_under_two_ids_is_one_image():
+    """Also where only the path tells so; the split of other datasets stays what it was."""
+    records = [replace(_record(number), image_path=Path(f"{number // 2}.jpg")) for number in range(200)]
+    for name in ("random", "identity"):
+        named = [replace(record, identity=f"lynx-{record.id}") for record in records]
+        train, val = split_records(named, name, 0.5, seed=3)
+        assert not {record.image_path for record in train} & {record.image_path for record in val}
+    apart = [_record(number) for number in range(200)]
+    assert _ids(split_records(apart, "random", 0.5, seed=3)[0]) != _ids(
+        split_records(records, "random", 0.5, seed=3)[0]
+    )
+
+
+def test_images_on_both_sides_of_a_datasets_own_split(caplog):
+    records = [_record(number, image=number % 8, official="train" if number < 8 else "val") for number in range(10)]
+    with pytest.raises(InputError, match="2 of 2 animals to validate on are in images that are trained on"):
+        split_records(records, "official", 0.75, seed=0)
+    records.append(_record(20, official="val"))
+    assert len(split_records(records, "official", 0.75, seed=0)[1]) == 3
+    assert "2 of 3 animals to validate on are in images that are trained on" in caplog.text
+
+
+def test_individuals_without_names_cannot_be_kept_apart():
+    with pytest.raises(InputError, match="no animal of this dataset has a name"):
+        split_records([_record(number) for number in range(9)], "identity", 0.75, seed=0)

@@ -112,6 +112,10 @@ class _File:
             with skipping_bad_records(on_error, self.skipped):
                 source = f"{self.path}: annotations[{index}]"
                 annotation = parse(CocoPose, raw, source)
+                if annotation.iscrowd:
+                    # A region of animals that nobody told apart.
+                    self.skipped["annotations of crowds"] += 1
+                    continue
                 if annotation.category_id not in categories:
                     raise InputError(
                         f"{source}: category_id {annotation.category_id!r} is not among the file's categories"
