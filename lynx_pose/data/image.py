@@ -1,15 +1,21 @@
 """Reading images: whole, upright, RGB, of the size that the annotations say."""
 
 import io
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+import simplejpeg
+from PIL import ExifTags, Image, ImageOps
 
 from lynx_pose.arrays import Pixels
 from lynx_pose.data.annotations import SKIP_ADVICE
 from lynx_pose.errors import InputError
+
+JPEG = b"\xff\xd8"
+# Some cameras leave a few between a JPEG's parts.
+STRAY_BYTES = 32
 
 
 def read_image(path: Path) -> Pixels:
@@ -42,7 +48,28 @@ def _claimed_size(data: bytes, path: Path) -> tuple[int, int] | None:
         return None
 
 
+def _decode_jpeg(data: bytes, path: Path) -> Pixels | None:
+    """Return the pixels of a JPEG file that is not turned by EXIF; None where another decoder has to do it.
+
+    Equal to OpenCV's, which decodes a file with zeros in its middle to grey, and tells it the terminal alone.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", strict=True)
+    except ValueError as error:
+        stray = re.search(r"(\d+) extraneous bytes", str(error))
+        if (stray and int(stray[1]) <= STRAY_BYTES) or not re.match("Corrupt|Premature", str(error)):
+            return None
+        raise InputError(f"{path}: the image cannot be decoded ({error})") from None
+    with Image.open(io.BytesIO(data)) as image:
+        return pixels if image.getexif().get(ExifTags.Base.Orientation, 1) == 1 else None
+
+
 def _decode(data: bytes, path: Path) -> Pixels:
+    if data[:2] == JPEG and (pixels := _decode_jpeg(data, path)) is not None:
+        return pixels
     # OpenCV fills the missing part of a truncated file with grey and says nothing, so it only decodes
     # files that are seen to be complete; Pillow judges the others.
     # A JPEG or PNG file is complete where it ends as its format says.
@@ -52,10 +79,24 @@ def _decode(data: bytes, path: Path) -> Pixels:
         return image
     try:
         with Image.open(io.BytesIO(data)) as opened:
+            if opened.mode in ("F", "I"):
+                opened = _to_bytes(opened, path)
             return upright_rgb(opened)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "not an image, or damaged" if isinstance(error, Image.UnidentifiedImageError) else error
         raise InputError(f"{path}: the image cannot be decoded ({reason})") from None
+
+
+def _to_bytes(image: Image.Image, path: Path) -> Image.Image:
+    """Return an image of 32 bits a pixel, whose pixels go from 0 to 1 or to 255, with pixels of 8 bits."""
+    pixels = np.asarray(image)
+    low, high = float(pixels.min()), float(pixels.max())
+    if not 0 <= low <= high <= 255:
+        raise InputError(
+            f"{path}: has pixels of 32 bits from {low:g} to {high:g}, of which nobody knows what is black and what is "
+            "white; convert it to 8 or 16 bits"
+        )
+    return Image.fromarray((pixels * (255 if high <= 1 else 1)).astype(np.uint8))
 
 
 def read_checked(path: Path, size: tuple[int, int], source: str) -> Pixels:

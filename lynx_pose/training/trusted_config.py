@@ -14,7 +14,7 @@ from lynx_pose.errors import InputError
 # data.
 HARMLESS = (
     *("lynx_pose.augment.", "lynx_pose.data.readers.", "lynx_pose.data.synthetic.synthetic_dataset.read"),
-    *("lynx_pose.metrics.", "lynx_pose.models.", "lynx_pose.training.schedule."),
+    *("lynx_pose.metrics.", "lynx_pose.models.", "lynx_pose.training.schedule.", "lynx_pose.training.optimizer."),
     *("albumentations.", "torch.nn.", "torch.optim.", "pytorch_lightning.Trainer"),
 )
 # The two variables by which our own configurations find the cache.

@@ -78,3 +78,43 @@ def test_a_size_that_contradicts_the_annotation_is_an_error(tmp_path, picture):
         read_checked(path, (120, 160), "list.json: images[0]")
     with pytest.raises(InputError, match=r"gone.png: the image cannot be read .* belongs to list.json"):
         read_checked(tmp_path / "gone.png", (1, 1), "list.json: images[0]")
+
+
+@pytest.mark.parametrize("start", [0.3, 0.6, 0.9])
+def test_a_jpeg_with_zeros_inside_and_a_good_end_is_damaged(tmp_path, picture, start):
+    """A power cut during writing; OpenCV and Pillow both decode it, partly to grey."""
+    path = _save(tmp_path / "a.jpg", picture, quality=95)
+    data = bytearray(path.read_bytes())
+    first = int(start * len(data))
+    data[first:-2] = bytes(len(data) - 2 - first)
+    path.write_bytes(data)
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), 1) is not None
+    with pytest.raises(InputError, match=r"a\.jpg: the image cannot be decoded \(Corrupt JPEG data"):
+        read_image(path)
+
+
+def test_a_few_stray_bytes_of_a_camera_do_no_harm(tmp_path, picture):
+    path = _save(tmp_path / "a.jpg", picture, quality=95)
+    whole, data = read_image(path), path.read_bytes()
+    path.write_bytes(data[:-2] + b"\x12" * 5 + data[-2:])
+    np.testing.assert_array_equal(read_image(path), whole)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True}, {"subsampling": 0}])
+def test_a_jpeg_equals_opencv(tmp_path, picture, options):
+    path = _save(tmp_path / "a.jpg", picture, **options)
+    np.testing.assert_array_equal(read_image(path), cv2.imread(str(path), cv2.IMREAD_COLOR_RGB))
+
+
+@pytest.mark.parametrize(("dtype", "factor"), [(np.float32, 1 / 255), (np.float32, 1), (np.int32, 1)])
+def test_pixels_of_32_bits_are_as_bright_as_meant(tmp_path, picture, dtype, factor):
+    grey = picture[..., 0]
+    path = _save(tmp_path / "a.tiff", (grey * factor).astype(dtype))
+    assert np.abs(read_image(path)[..., 0].astype(int) - grey).max() <= 1
+
+
+@pytest.mark.parametrize("factor", [257, -1])
+def test_pixels_whose_range_nobody_knows_are_refused(tmp_path, picture, factor):
+    path = _save(tmp_path / "a.tiff", picture[..., 0].astype(np.float32) * factor)
+    with pytest.raises(InputError, match=r"a\.tiff: has pixels of 32 bits.*convert it"):
+        read_image(path)
