@@ -3,10 +3,30 @@
 import os
 from dataclasses import dataclass
 
+# Memory for a process that trains the largest network of the thesis on 32 crops of 256 × 256 pixels.
+JOB_GB = 8
+
 
 def usable_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def jobs_at_once(jobs: int, processes: int, gpus: int) -> int:
+    """Return how many jobs of a sweep the machine carries at once.
+
+    On GPUs as many as these serve. Without, as many as cores and memory carry: the threads of one small network wait
+    for each other, those of several never (benchmarks/jobs_at_once.py).
+
+    Args:
+        jobs: of the sweep.
+        processes: of each job, each with its core or its GPU.
+        gpus: that the jobs may use.
+    """
+    if gpus:
+        return max(1, min(jobs, gpus // processes))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return max(1, min(jobs, usable_cores() // processes, int(memory / (JOB_GB * processes))))
 
 
 @dataclass(frozen=True)

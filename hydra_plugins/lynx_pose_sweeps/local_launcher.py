@@ -13,10 +13,11 @@ class LocalLauncher(Launcher):
     """Runs each job in processes of its own, so that none can take others with it.
 
     Args:
-        jobs: how many run at once; each gets an equal share of the cores and of the GPUs.
+        jobs: how many run at once; each gets an equal share of the cores and of the GPUs. None takes as many as the
+            machine carries.
     """
 
-    def __init__(self, jobs: int):
+    def __init__(self, jobs: int | None):
         self.jobs = jobs
         self.config: Any = None
         self.hydra_context: Any = None
@@ -30,7 +31,7 @@ class LocalLauncher(Launcher):
         """Run the jobs and return what became of each, in their order."""
         # Imported here, because Hydra imports every plugin for every command.
         from lynx_pose.sweeps.job import job_config
-        from lynx_pose.sweeps.local_jobs import run_jobs
+        from lynx_pose.sweeps.local_jobs import jobs_for_machine, run_jobs
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -39,4 +40,4 @@ class LocalLauncher(Launcher):
             job_config(loader, self.config, list(overrides), number)
             for number, overrides in enumerate(job_overrides, initial_job_idx)
         ]
-        return run_jobs(configs, self.hydra_context.callbacks, self.jobs)
+        return run_jobs(configs, self.hydra_context.callbacks, self.jobs or jobs_for_machine(configs))

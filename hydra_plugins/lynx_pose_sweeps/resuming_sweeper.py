@@ -53,7 +53,10 @@ class ResumingSweeper(Sweeper):
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
         write_sweep(folder)
-        returned = self.launcher.launch(jobs, initial_job_idx=0) if jobs else []
+        try:
+            returned = self.launcher.launch(jobs, initial_job_idx=0) if jobs else []
+        except InputError as error:
+            raise CompactHydraException(str(error)) from error
         # Once more: a job that was killed could not do it.
         write_sweep(folder)
         log_end(folder)

@@ -79,9 +79,7 @@ def _decode(data: bytes, path: Path) -> Pixels:
         return image
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            if opened.mode in ("F", "I"):
-                opened = _to_bytes(opened, path)
-            return upright_rgb(opened)
+            return upright_rgb(_to_bytes(opened, path) if opened.mode in ("F", "I") else opened)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "not an image, or damaged" if isinstance(error, Image.UnidentifiedImageError) else error
         raise InputError(f"{path}: the image cannot be decoded ({reason})") from None

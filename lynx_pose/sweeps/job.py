@@ -13,8 +13,12 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict, read_write
 
 from lynx_pose.cli import hydra_task
+from lynx_pose.errors import InputError
 from lynx_pose.machine import MachineShare
 from lynx_pose.training.run_folder import RunFolder
+
+# Of a file or folder, in bytes.
+LONGEST_NAME = 255
 
 
 def job_config(loader: ConfigLoader, sweep: DictConfig, overrides: list[str], index: int) -> DictConfig:
@@ -25,6 +29,9 @@ def job_config(loader: ConfigLoader, sweep: DictConfig, overrides: list[str], in
         sweep: configuration of the sweep, with Hydra's part.
         overrides: the job's.
         index: of the job.
+
+    Raises:
+        InputError: the job's folder would not lie in that of the sweep, or cannot exist.
     """
     config: DictConfig = loader.load_sweep_config(sweep, overrides)
     with open_dict(config):
@@ -32,6 +39,11 @@ def job_config(loader: ConfigLoader, sweep: DictConfig, overrides: list[str], in
     # Resolvers such as ${hydra:job.num} look there.
     HydraConfig.instance().set_config(config)
     folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).resolve()
+    if folder.parent != Path(str(config.hydra.sweep.dir)).resolve() or len(os.fsencode(folder.name)) > LONGEST_NAME:
+        raise InputError(
+            f"name={config.name}: job {index} would lie in {folder}; the name must be that of a folder, without / and "
+            f"of up to {LONGEST_NAME} bytes"
+        )
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = str(folder)
     return config

@@ -18,7 +18,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from lynx_pose.errors import describe_exit
-from lynx_pose.machine import MachineShare
+from lynx_pose.machine import MachineShare, jobs_at_once
 from lynx_pose.sweeps.job import job_folder, run_job_process
 from lynx_pose.sweeps.outcome import failed_job, failure_from_summary, job_return
 from lynx_pose.training.run_folder import RunFolder
@@ -64,6 +64,20 @@ class Job:
         # In its first moments it is not yet the head of a session.
         self.process.kill()
         self.process.join()
+
+
+def jobs_for_machine(configs: Sequence[DictConfig]) -> int:
+    """Return how many of a sweep's jobs the machine carries at once, and say so."""
+    import torch
+
+    from lynx_pose.distributed.supervisor import num_local_processes
+
+    gpus = 0 if all(config.trainer.accelerator == "cpu" for config in configs) else torch.cuda.device_count()
+    processes = max(num_local_processes(config.trainer) for config in configs)
+    count = jobs_at_once(len(configs), processes, gpus)
+    if count > 1:
+        log.info("%d jobs at once (hydra.launcher.jobs=); what each says is in its output.txt", count)
+    return count
 
 
 def run_jobs(configs: Sequence[DictConfig], callbacks: Callbacks, at_once: int) -> list[JobReturn]:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lynx_pose.config import WITHOUT_EFFECT, differing_keys, is_under
 from lynx_pose.errors import InputError
-from lynx_pose.sweeps.sweep_folder import job_folders, job_number
+from lynx_pose.sweeps.sweep_folder import job_number, started_jobs
 from lynx_pose.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,11 @@ def with_params(params: Mapping[str, str], arguments: Sequence[str]) -> list[str
 def combinations(overrides: list[Override]) -> list[Overrides]:
     """Return the overrides of each job: all combinations of the values that the command line gives."""
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
-    return jobs
+    # Values that are given twice make one job, because two would be told apart by nothing.
+    first: dict[Identity, Overrides] = {}
+    for job in jobs:
+        first.setdefault(identity(job), job)
+    return list(first.values())
 
 
 def jobs_to_run(jobs: list[Overrides], config: DictConfig, compose: Compose) -> list[Overrides]:
@@ -66,11 +70,14 @@ def jobs_to_run(jobs: list[Overrides], config: DictConfig, compose: Compose) -> 
     if config.sweep.resume is None:
         return jobs
     folder = Path(config.hydra.sweep.dir)
-    earlier = {identity(overrides_of(run)): run for run in job_folders(folder)}
-    if not earlier:
+    earlier = {identity(overrides): run for overrides, run in started_jobs(folder)}
+    if not (folder / "multirun.yaml").is_file():
         raise InputError(f"sweep.resume={config.sweep.resume}: {folder} holds no sweep")
-    _require_same_keys([identity(job) for job in jobs], list(earlier))
-    number = max(job_number(run.path.name) for run in earlier.values())
+    if earlier:
+        _require_same_keys([identity(job) for job in jobs], list(earlier))
+    # Those that are left out keep their folders.
+    taken = [job_number(path.name) for path in folder.iterdir() if (path / ".hydra").is_dir()]
+    number = max(taken, default=-1)
     left = []
     for job in jobs:
         run = earlier.get(identity(job))
@@ -123,11 +130,6 @@ def _fingerprint(data: str) -> str:
     from lynx_pose.training.build import read_annotations
 
     return read_annotations(OmegaConf.create({"data": OmegaConf.create(data)})).fingerprint
-
-
-def overrides_of(run: RunFolder) -> Overrides:
-    """Return the overrides that a job was started with."""
-    return [str(override) for override in OmegaConf.load(run.overrides)]
 
 
 def identity(overrides: Overrides) -> Identity:

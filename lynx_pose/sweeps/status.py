@@ -18,8 +18,8 @@ from rich.table import Table
 
 from lynx_pose.errors import InputError
 from lynx_pose.files import read_json
-from lynx_pose.sweeps.plan import Identity, combinations, identity, overrides_of, with_params
-from lynx_pose.sweeps.sweep_folder import job_folders, newest_sweep
+from lynx_pose.sweeps.plan import Identity, combinations, identity, with_params
+from lynx_pose.sweeps.sweep_folder import newest_sweep, started_jobs
 from lynx_pose.training.run_folder import RunFolder
 
 COLOURS = {"completed": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "waiting": "dim"}
@@ -98,7 +98,7 @@ def read_states(sweep: Path) -> list[JobState]:
     plan = sweep / "multirun.yaml"
     if not plan.is_file():
         raise InputError(f"{sweep}: is not the folder of a sweep (it has no multirun.yaml)")
-    begun = {identity(overrides_of(folder)): folder for folder in job_folders(sweep)}
+    begun = {identity(overrides): folder for overrides, folder in started_jobs(sweep)}
     hydra = OmegaConf.load(plan).hydra
     given = with_params(OmegaConf.select(hydra, "sweeper.params") or {}, hydra.overrides.task)
     planned = combinations(OverridesParser.create().parse_overrides(given))

@@ -22,6 +22,10 @@ def find_run_folder(cfg: DictConfig, hydra_cfg: DictConfig) -> RunFolder:
         return RunFolder(Path(hydra_cfg.runtime.output_dir))
     folder = RunFolder(Path(cfg.ckpt).expanduser().resolve().parent.parent)
     if not Path(cfg.ckpt).expanduser().is_file() and not folder.before_last.is_file():
+        if folder.config.is_file():
+            raise InputError(
+                f"ckpt={cfg.ckpt}: the run ended before its first checkpoint; start it again without ckpt="
+            )
         raise InputError(f"ckpt={cfg.ckpt}: there is no such file; give <run>/checkpoints/last.ckpt")
     return folder
 
@@ -49,7 +53,8 @@ def require_own_folder(cfg: DictConfig, hydra_cfg: DictConfig, folder: RunFolder
     if cfg.sweep.resume and hydra_cfg.mode != RunMode.MULTIRUN:
         raise InputError(f"sweep.resume={cfg.sweep.resume}: belongs to sweeps; add -m, or continue one run with ckpt=")
     if checkpoint is None:
-        if folder.summary.exists() and not _may_be_repeated(cfg):
+        # A run without a checkpoint has nothing that another could spoil.
+        if folder.summary.exists() and folder.has_checkpoint() and not _may_be_repeated(cfg):
             raise InputError(
                 f"{folder.path}: holds a run already. Choose another folder, or continue it with ckpt={folder.last}"
             )

@@ -1,5 +1,6 @@
 """The folder of one run: what lies where."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from yaml import YAMLError
 from lynx_pose.errors import InputError
 from lynx_pose.files import read_json
 from lynx_pose.training.trusted_config import require_harmless
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ class RunFolder:
     def before_last(self) -> Path:
         """The checkpoint of the epoch before, for when the last is damaged."""
         return self.path / "checkpoints" / "before-last.ckpt"
+
+    def has_checkpoint(self) -> bool:
+        """Whether the run has come to the end of an epoch."""
+        return any(path.is_file() for path in (self.best, self.last, self.before_last))
 
     @property
     def progress(self) -> Path:
@@ -145,10 +152,14 @@ class RunFolder:
         return config
 
     def read_summary(self) -> dict[str, Any]:
-        """Return the summary; a run that has written none yet counts as interrupted."""
+        """Return the summary; a run that has written none yet, or whose summary is damaged, counts as interrupted."""
         if not self.summary.is_file():
             return {"status": "interrupted"}
-        summary = read_json(self.summary)
-        if not isinstance(summary, dict) or not isinstance(summary.get("status"), str):
-            raise InputError(f"{self.summary}: is damaged (it has no status)")
-        return summary
+        try:
+            summary = read_json(self.summary)
+            if isinstance(summary, dict) and isinstance(summary.get("status"), str):
+                return summary
+            log.warning("%s: is damaged (it has no status); the run counts as interrupted", self.summary)
+        except InputError as error:
+            log.warning("%s; the run counts as interrupted", error)
+        return {"status": "interrupted"}

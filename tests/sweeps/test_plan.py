@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from lynx_pose import machine
 from lynx_pose.errors import InputError
-from lynx_pose.machine import MachineShare
+from lynx_pose.machine import MachineShare, jobs_at_once
 from lynx_pose.sweeps.plan import combinations, jobs_to_run
 from lynx_pose.sweeps.status import read_states, states_table
 from lynx_pose.training.run_folder import RunFolder
@@ -135,3 +136,55 @@ def test_jobs_share_cores_and_gpus_evenly(jobs, cores, gpus, wanted):
     uses = [sum(str(gpu) in each for each in taken) for gpu in range(gpus)]
     if wanted <= gpus:
         assert max(uses) - min(uses) <= 1
+
+
+@pytest.mark.parametrize(
+    ("jobs", "processes", "gpus", "cores", "gigabytes", "expected"),
+    [
+        (12, 1, 0, 2, 24, 2),
+        (12, 1, 0, 64, 24, 3),
+        (12, 2, 0, 8, 64, 4),
+        (3, 1, 0, 64, 999, 3),
+        (12, 4, 0, 2, 4, 1),
+        (12, 1, 4, 2, 4, 4),
+        (12, 2, 5, 2, 4, 2),
+        (12, 4, 1, 2, 4, 1),
+    ],
+)
+def test_jobs_at_once_are_what_the_machine_carries(monkeypatch, jobs, processes, gpus, cores, gigabytes, expected):
+    monkeypatch.setattr(machine, "usable_cores", lambda: cores)
+    monkeypatch.setattr(machine.os, "sysconf", {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": gigabytes * 10**6}.get)
+    assert jobs_at_once(jobs, processes, gpus) == expected
+
+
+def test_values_that_are_given_twice_make_one_job():
+    assert _jobs("model=a", "seed=1,2,1") == [["model=a", "seed=1"], ["model=a", "seed=2"]]
+
+
+@pytest.mark.parametrize("content", ["", "{", "just text", None])
+@pytest.mark.parametrize("name", ["config.yaml", "overrides.yaml"])
+def test_a_damaged_job_is_named_and_stops_no_other(begun, caplog, name, content):
+    """It runs again under a new number; its folder stays as it is."""
+    file = begun / "1-a" / ".hydra" / name
+    file.write_text(content) if content is not None else file.unlink()
+    left = _left(begun, "model=a,b", "seed=1,2")
+    assert left == {
+        ("model=a", "seed=2"): "3-${name}",
+        ("model=b", "seed=1"): "2-b",
+        ("model=b", "seed=2"): "4-${name}",
+    }
+    assert [state.status for state in read_states(begun)] == ["completed", "interrupted", "waiting", "waiting"]
+    assert content is None or str(file) in caplog.text
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"status": 5}'])
+def test_a_damaged_summary_is_that_of_an_interrupted_job(begun, content):
+    (begun / "0-a" / "summary.json").write_text(content)
+    assert read_states(begun)[0].status == "interrupted"
+    assert "0-a" in _left(begun, "model=a,b", "seed=1,2").values()
+
+
+def test_a_sweep_that_was_killed_before_its_first_job_is_resumed(begun, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (begun / "multirun.yaml").rename(tmp_path / "empty" / "multirun.yaml")
+    assert list(_left(tmp_path / "empty", "model=a", "seed=1,2").values()) == ["0-${name}", "1-${name}"]

@@ -10,6 +10,8 @@ import time
 import pytest
 from commandline import QUICK, run, summary
 
+ONE_AT_ONCE = ["hydra.launcher.jobs=1"]
+
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory, data):
@@ -89,7 +91,16 @@ def test_the_users_line_gives_twelve_jobs(tmp_path):
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_sweep(tmp_path, data, signal_number):
     options = ["data=lynx", f"data.root={data}", *QUICK, "logger=none", "trainer.max_epochs=200"]
-    command = [sys.executable, "-m", "lynx_pose.train", "-m", *options, "seed=1,2", "hydra.sweep.dir=sweep"]
+    command = [
+        sys.executable,
+        "-m",
+        "lynx_pose.train",
+        "-m",
+        *options,
+        "seed=1,2",
+        *ONE_AT_ONCE,
+        "hydra.sweep.dir=sweep",
+    ]
     # Where the tests themselves run in the background, children would be born deaf to SIGINT.
     listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
@@ -102,3 +113,11 @@ def test_a_signal_ends_the_sweep(tmp_path, data, signal_number):
     assert process.returncode != 0, messages
     assert summary(first)["status"] == "interrupted"
     assert not (tmp_path / "sweep" / "1-tiny-geometric").exists()
+
+
+@pytest.mark.parametrize("name", ["a/../../../escape", "x" * 300])
+def test_a_name_leads_to_no_other_folder(tmp_path, name):
+    process = run("train", "-m", f"name={name}", "seed=1,2", "hydra.sweep.dir=sweep/a", cwd=tmp_path, check=False)
+    assert process.returncode == 1
+    assert "the name must be that of a folder" in process.stderr
+    assert {path.name for path in tmp_path.rglob("*")} <= {"sweep", "a", "multirun.yaml", "sweep.json", "train.log"}

@@ -76,7 +76,7 @@ def test_a_sweep_is_resumed(whole, data, tmp_path):
     """One job is killed in the middle, one fails, one is not reached, one is new; what is done is not done again."""
     options, uninterrupted = whole
     folder = tmp_path / "sweep"
-    options = [*options, "logger=none"]
+    options = [*options, "logger=none", "hydra.launcher.jobs=1"]
     sweep = [*options, "data.train_fraction=0.75,7"]
     process = _start("-m", *sweep, "seed=0,1", f"hydra.sweep.dir={folder}", cwd=tmp_path, start_new_session=True)
     wait_for((folder / "1-tiny-geometric" / "summary.json").is_file)
