@@ -25,6 +25,8 @@ from lynx_pose.visualization.svg import pose_svg
 
 try:
     import gradio
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 except ImportError:
     raise InputError("the page needs gradio: pip install 'lynx-pose[demo]'") from None
 
@@ -47,20 +49,33 @@ def serve(cfg: DictConfig) -> None:
     Raises:
         InputError: the network cannot be used, or the address is taken.
     """
-    page = make_page(load(cfg.run, trust=cfg.trust), cfg.max_megapixels)
-    try:
-        page.launch(
-            server_name=cfg.host,
-            server_port=cfg.port,
-            share=False,
-            quiet=True,
-            max_file_size=f"{cfg.max_megabytes}mb",
-            prevent_thread_lock=True,
-        )
-    except OSError as error:
-        raise InputError(f"host={cfg.host} port={cfg.port}: cannot be used ({error}); choose another port") from None
-    log.info("http://%s:%d  (Ctrl-C ends it)", cfg.host, cfg.port)
-    page.block_thread()
+    estimator = load(cfg.run, trust=cfg.trust)
+    # All that is uploaded and made lies there, and is gone with the page.
+    with tempfile.TemporaryDirectory(prefix="lynx_pose-demo-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        page = make_page(estimator, cfg.max_megapixels)
+        try:
+            page.launch(
+                server_name=cfg.host,
+                server_port=cfg.port,
+                share=False,
+                quiet=True,
+                max_file_size=f"{cfg.max_megabytes}mb",
+                prevent_thread_lock=True,
+                app_kwargs={"middleware": [only_hosts(cfg.host)]},
+            )
+        except OSError as error:
+            raise InputError(
+                f"host={cfg.host} port={cfg.port}: cannot be used ({error}); choose another port"
+            ) from None
+        log.info("http://%s:%d  (Ctrl-C ends it)", cfg.host, cfg.port)
+        page.block_thread()
+
+
+def only_hosts(host: str) -> Middleware:
+    """Refuse requests that call a page of this machine alone by another name, as a web site of a stranger could."""
+    own = ["127.0.0.1", "localhost"]
+    return Middleware(TrustedHostMiddleware, allowed_hosts=[*own, host] if host in own else ["*"])
 
 
 def make_page(estimator: PoseEstimator, max_megapixels: float) -> gradio.Blocks:
@@ -72,7 +87,8 @@ def make_page(estimator: PoseEstimator, max_megapixels: float) -> gradio.Blocks:
         except InputError as error:
             raise gradio.Error(str(error).replace(f"{path}: ", "")) from None
 
-    with gradio.Blocks(title="lynx_pose", analytics_enabled=False) as page:
+    # Files of requests are deleted after an hour.
+    with gradio.Blocks(title="lynx_pose", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gradio.Markdown(INTRODUCTION)
         corner = gradio.State(None)
         with gradio.Row():
@@ -174,7 +190,8 @@ def _json_file(poses: AnimalPoses, rows: Sequence[Sequence[Any]]) -> str:
         "score": float(poses.scores[0]),
         "keypoints": {name: {"x": x, "y": y, "confidence": confidence} for name, x, y, confidence in rows},
     }
-    path = Path(tempfile.mkdtemp(prefix="lynx_pose-")) / "pose.json"
+    # In the folder of the page, which gradio tidies.
+    path = Path(tempfile.mkdtemp(prefix="pose-", dir=os.environ.get("GRADIO_TEMP_DIR"))) / "pose.json"
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
     return str(path)
 
@@ -183,7 +200,7 @@ def examples() -> list[str]:
     """Render images to try the page with."""
     from lynx_pose.data.synthetic.synthetic_image import render_image
 
-    folder = Path(tempfile.mkdtemp(prefix="lynx_pose-examples-"))
+    folder = Path(tempfile.mkdtemp(prefix="examples-", dir=os.environ.get("GRADIO_TEMP_DIR")))
     paths = []
     for index in range(EXAMPLES):
         paths.append(str(folder / f"rendered-{index}.jpg"))

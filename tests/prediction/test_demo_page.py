@@ -1,11 +1,18 @@
 """The demo's page, in a browser and by its functions."""
 
+import functools
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 
 import numpy as np
 import pytest
+from commandline import wait_for
 from PIL import Image
 
 import lynx_pose
@@ -66,6 +73,35 @@ def test_no_file_of_the_machine_is_served(address, tmp_path):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{address}gradio_api/file={path}", timeout=20)
         assert refused.value.code in (403, 404)
+
+
+@pytest.mark.slow
+def test_the_page_answers_to_its_own_name_and_leaves_nothing(trained, tmp_path):
+    """As a person starts it, and as a web site of a stranger would speak to it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "lynx_pose.demo", str(trained), f"port={port}"]
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, preexec_fn=listen, stderr=subprocess.PIPE)
+
+    def status(host):
+        headers = {"Host": host, "Origin": f"http://{host}"}
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/config", headers=headers)
+        try:
+            return urllib.request.urlopen(request, timeout=5).status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return None
+
+    wait_for(lambda: status(f"127.0.0.1:{port}") is not None, 60)
+    answers = [status(host) for host in (f"127.0.0.1:{port}", f"localhost:{port}", "stranger.example", f"a.b:{port}")]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert answers == [200, 200, 400, 400]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("lynx_pose")]
 
 
 def test_two_corners_make_a_box():
