@@ -67,7 +67,7 @@ class Spread:
 def compare_groups(runs: Sequence[Run], validation: Validation | None, seed: int = 0) -> list[Comparison]:
     """Compare every group with each reference group that was run, row by row.
 
-    ImageSource and seeds are resampled, both at once: the same images for all runs, the same seeds for a
+    Images and seeds are resampled, both at once: the same images for all runs, the same seeds for a
     group and its reference, since a seed settles first weights, order and crops. So the interval speaks of
     other images of this kind and of other seeds. With few seeds it is too narrow; with one, it speaks of
     images alone.

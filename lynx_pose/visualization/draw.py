@@ -11,6 +11,8 @@ LEFT, RIGHT, MIDDLE = (255, 170, 40), (60, 190, 255), (120, 255, 120)
 def draw_pose(image: Pixels, keypoints: Floats, shown: Mask, skeleton: Skeleton) -> Pixels:
     """Draw limbs and points on a copy of an image: left orange, right blue, the middle green.
 
+    Left comes first and is wider, so that both are seen where they lie in one place.
+
     Args:
         image: [H, W, 3] RGB.
         keypoints: [K, 2] in its pixels.
@@ -20,14 +22,16 @@ def draw_pose(image: Pixels, keypoints: Floats, shown: Mask, skeleton: Skeleton)
     picture = image.copy()
     size = max(1, round(max(image.shape[:2]) / 160))
     points = [(round(float(x)), round(float(y))) for x, y in keypoints]
-    colors = point_colors(skeleton)
-    for start, end in skeleton.limbs:
+    colors, lefts = point_colors(skeleton), {left for left, _ in skeleton.pairs}
+    for start, end in sorted(skeleton.limbs, key=lambda limb: limb[1] not in lefts):
         if shown[start] and shown[end]:
-            cv2.line(picture, points[start], points[end], colors[end], size, cv2.LINE_AA)
-    for point, color, visible in zip(points, colors, shown, strict=True):
-        if visible:
-            cv2.circle(picture, point, 2 * size, color, -1, cv2.LINE_AA)
-            cv2.circle(picture, point, 2 * size, (0, 0, 0), 1, cv2.LINE_AA)
+            width = 2 * size if end in lefts else size
+            cv2.line(picture, points[start], points[end], colors[end], width, cv2.LINE_AA)
+    for number in sorted(range(len(points)), key=lambda number: number not in lefts):
+        if shown[number]:
+            radius = 3 * size if number in lefts else 2 * size
+            cv2.circle(picture, points[number], radius, colors[number], -1, cv2.LINE_AA)
+            cv2.circle(picture, points[number], radius, (0, 0, 0), 1, cv2.LINE_AA)
     return picture
 
 
