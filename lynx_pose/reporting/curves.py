@@ -80,7 +80,10 @@ def prediction_curves(runs: Sequence[Run], validation: Validation) -> str:
 
 
 def interval_plot(comparisons: Sequence[Comparison]) -> str:
-    """Draw the 95 % interval of each group's difference from each reference; filled where it is supported."""
+    """Draw the 95 % interval of each group's difference from each reference; filled where it is supported.
+
+    A difference of one seed has no interval.
+    """
     figure = go.Figure()
     for reference in dict.fromkeys(one.reference for one in comparisons):
         own = [one for one in comparisons if one.reference == reference]
@@ -89,8 +92,8 @@ def interval_plot(comparisons: Sequence[Comparison]) -> str:
             y=[f"{one.row}, {one.group}" for one in own],
             error_x={
                 "type": "data",
-                "array": [one.high - one.difference for one in own],
-                "arrayminus": [one.difference - one.low for one in own],
+                "array": [None if one.high is None else one.high - one.difference for one in own],
+                "arrayminus": [None if one.low is None else one.difference - one.low for one in own],
             },
             mode="markers",
             marker={"size": 9, "symbol": ["circle" if one.supported else "circle-open" for one in own]},

@@ -182,7 +182,9 @@ def _marked(rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def _highest(cells: Iterable[Cell]) -> float | None:
-    return max((cell.value for cell in cells if cell.value is not None), default=None)
+    """Return the highest number above 0; None where no other is compared with it."""
+    values = [cell.value for cell in cells if cell.value is not None]
+    return max(values) if len(values) > 1 and max(values) > 0 else None
 
 
 def to_markdown(table: Table) -> str:

@@ -27,6 +27,8 @@ def make_trainer(cfg: DictConfig, environment: ClusterEnvironment, **options: An
         cfg.trainer,
         plugins=plugins,
         precision=choose_precision(cfg.trainer),
+        # A run of fewer epochs is validated once, at its end.
+        check_val_every_n_epoch=min(cfg.trainer.check_val_every_n_epoch, max(1, cfg.trainer.max_epochs or 1)),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         log_every_n_steps=1,

@@ -17,7 +17,16 @@ from lynx_pose.reporting.galleries import SIDE, chosen_rows, learning_row, worst
 from lynx_pose.reporting.published import published_predictions, published_tables
 from lynx_pose.reporting.report_page import make_report, report, write_report
 from lynx_pose.reporting.run_results import find_runs
-from lynx_pose.reporting.tables import ap_table, predictions_table, published_ap_table, stages, to_markdown
+from lynx_pose.reporting.tables import (
+    Cell,
+    Row,
+    _marked,
+    ap_table,
+    predictions_table,
+    published_ap_table,
+    stages,
+    to_markdown,
+)
 from lynx_pose.reporting.validation_poses import read_validation
 from lynx_pose.sweeps.sweep_folder import newest_sweep
 
@@ -261,3 +270,13 @@ def test_the_page_shows_the_figures_in_a_browser(sweep, browser, tmp_path):
     assert page.locator("#predictions .scatterlayer .trace").count() == 2
     assert problems == []
     assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
+
+
+def test_a_number_alone_and_a_zero_are_not_the_best():
+    def marks(*values):
+        row = Row("r", tuple(Cell("x", value) for value in values))
+        return [cell.best_of_row for cell in _marked([row])[0].cells]
+
+    assert marks(0.4, None) == [False, False]
+    assert marks(0.0, 0.0) == [False, False]
+    assert marks(0.4, 0.5, None) == [False, True, False]
