@@ -24,7 +24,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     what `path` held before stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".draft-{os.getpid()}-{threading.get_ident()}-{path.name}")
+    # Of a long name the end alone: the file system has a limit.
+    draft = path.with_name(f".draft-{os.getpid()}-{threading.get_ident()}-{path.name[-40:]}")
     try:
         yield draft
         with draft.open("rb+") as file:
@@ -37,7 +38,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file for writing, `w` as text or `wb`, that takes its place as `atomic_path` says."""
-    text: dict[str, str] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    # Names of files need not be UTF-8; they are written as they are.
+    options = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    text: dict[str, str] = {} if "b" in mode else options
     with atomic_path(path) as draft, draft.open(mode, **text) as file:  # type: ignore[call-overload]  # mode is no literal
         yield file
 

@@ -146,7 +146,7 @@ class PoseLog:
 
     def _parse(self, line: bytes) -> ImagePoses:
         try:
-            return ImagePoses.from_json(line.decode())
+            return ImagePoses.from_json(line.decode(errors="surrogateescape"))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{self.path}: is damaged ({error}); choose another output") from None
 
@@ -161,7 +161,7 @@ class PoseLog:
             InputError: it cannot be written; what was written before is kept.
         """
         offset = self._file.tell()
-        rest = memoryview(poses.to_json().encode() + b"\n")
+        rest = memoryview(poses.to_json().encode(errors="surrogateescape") + b"\n")
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]

@@ -15,7 +15,7 @@ from lynx_pose.arrays import Pixels
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.evaluation.calibration import Calibration
-from lynx_pose.files import atomic_path, fingerprint, read_json, write_json, write_text
+from lynx_pose.files import atomic_write, fingerprint, read_json, write_json, write_text
 from lynx_pose.machine import usable_cores
 from lynx_pose.models.embedded import find_network
 from lynx_pose.prediction.batching import BatchPredictor
@@ -122,9 +122,12 @@ def draw_animals(pixels: Pixels, animals: Sequence[AnimalPose], skeleton: Skelet
 
 def _save_drawing(folder: Path, draw: Draw, name: str, pixels: Pixels, animals: Sequence[AnimalPose]) -> None:
     path = Media.drawing(folder, name)
-    with atomic_path(path) as draft:
-        if not cv2.imwrite(str(draft), cv2.cvtColor(draw(pixels, animals), cv2.COLOR_RGB2BGR)):
-            raise InputError(f"{path}: the image cannot be written")
+    # OpenCV's own writing crashes at names that are not UTF-8.
+    encoded, content = cv2.imencode(path.suffix, cv2.cvtColor(draw(pixels, animals), cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise InputError(f"{path}: the image cannot be written")
+    with atomic_write(path, "wb") as file:
+        file.write(content)
 
 
 def _draw_videos(poses: PoseLog | _Smoothed, media: Media, folder: Path, draw: Draw) -> None:

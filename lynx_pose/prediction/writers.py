@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -59,7 +59,7 @@ class PoseWriter:
                     score = "" if animal.box_score is None else animal.box_score
                     number = "" if found.fps is None else frame
                     points = [cell for point in self._points(animal) for cell in point]
-                    writer.writerow([found.name, number, *named, *box, score, f"{animal.score:.4f}", *points])
+                    writer.writerow([_as_text(found.name), number, *named, *box, score, f"{animal.score:.4f}", *points])
 
     def _points(self, animal: AnimalPose) -> Iterator[list[str]]:
         """Yield each keypoint's cells, with its expected error in image pixels where it is known."""
@@ -81,18 +81,23 @@ class PoseWriter:
 
     def _annotations(self, poses: Iterable[ImagePoses]) -> Iterator[dict[str, Any]]:
         number = 0
-        for image_id, _, animals in _images(poses):
+        for image_id, image, animals in _images(poses):
             for animal in animals:
                 number += 1
-                points = [
-                    (x, y, 2 if confidence >= self.min_confidence else 1) for x, y, confidence in animal.keypoints
-                ]
+                points = [self._labelled(point, image) for point in animal.keypoints]
                 yield annotation_entry(number, image_id, animal.box, animal.box[2] * animal.box[3]) | {
                     "keypoints": [value for point in points for value in point],
-                    "num_keypoints": len(points),
+                    "num_keypoints": sum(visibility > 0 for _, _, visibility in points),
                     "score": animal.score,
                     **animal.ids,
                 }
+
+    def _labelled(self, point: Sequence[float], image: Mapping[str, Any]) -> tuple[float, float, int]:
+        """Return x, y and COCO's visibility: 2 for a seen keypoint, 1 for another one, 0 for one outside the image."""
+        x, y, confidence = point
+        if not (0 <= x <= image["width"] - 1 and 0 <= y <= image["height"] - 1):
+            return 0, 0, 0
+        return x, y, 2 if confidence >= self.min_confidence else 1
 
     def _write_results(self, poses: Iterable[ImagePoses], file: IO[str]) -> None:
         """Write COCO results, a pose a line."""
@@ -119,6 +124,11 @@ def _images(poses: Iterable[ImagePoses]) -> Iterator[tuple[int, dict[str, Any], 
             number += 1
             name = found.name if found.fps is None else f"{found.name}/frame_{frame:06d}.jpg"
             yield number, {"file_name": name, "width": found.width, "height": found.height}, animals
+
+
+def _as_text(name: str) -> str:
+    """Return a file's name so that a spreadsheet does not take it for a formula; it is still that file's."""
+    return f"./{name}" if name.startswith(("=", "+", "-", "@")) else name
 
 
 def write_list(file: IO[str], items: Iterable[Any]) -> None:

@@ -68,8 +68,8 @@ def compare_groups(runs: Sequence[Run], validation: Validation | None, seed: int
 
     The interval is Student's of the seeds' paired differences, since a seed settles first weights, order and crops of a
     group and of its reference, widened by what other images of this kind would change (the bootstrap's variance over
-    them). A bootstrap over few seeds would be far too narrow: with ten groups that do not differ it finds a difference
-    in 35 % of studies of five seeds, and in 89 % of those of two (benchmarks/study_errors.py).
+    them). A bootstrap over few seeds would be far too narrow: benchmarks/study_errors.py has studies of groups that
+    do not differ, in which it finds a difference in most.
 
     Args:
         runs: all of the report.

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import resource
 import shutil
 import signal
@@ -17,10 +18,11 @@ from pycocotools.coco import COCO
 
 from lynx_pose.config import CONF
 from lynx_pose.data.readers.coco_keypoints import read
-from lynx_pose.data.skeleton import ANIMAL_POSE_20
+from lynx_pose.data.skeleton import ANIMAL_POSE_20, Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.prediction.pose_log import AnimalPose, ImagePoses, PoseLog
 from lynx_pose.prediction.predictor import load_estimator, predict_images
+from lynx_pose.prediction.writers import PoseWriter
 
 
 def predicted(trained, images, output, *overrides):
@@ -229,3 +231,33 @@ def test_real_images_and_a_real_video(trained, lynx3, openfield, tmp_path):
     assert [row["frame"] for row in _rows(output)] == [str(number) for number in range(40)]
     drawn = cv2.VideoCapture(str(output / "drawn" / "short.mp4"))
     assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 40
+
+
+def test_names_that_no_program_expects(trained, images, tmp_path):
+    """Not UTF-8, too long for a draft's longer name, or a formula for a spreadsheet; and a pipe beside them."""
+    source = images / "a" / "0.jpg"
+    names = [b"\xff\xfe \xe8.jpg", b"x" * 240 + b".jpg", b"=1+1.jpg"]
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for name in names:
+        shutil.copy(source, os.path.join(os.fsencode(folder), name))
+    os.mkfifo(folder / "pipe.jpg")
+    predicted(trained, folder, tmp_path / "out", "draw=true")
+    drawn = {os.fsencode(path.name) for path in (tmp_path / "out" / "drawn").iterdir()}
+    assert drawn == set(names)
+    with (tmp_path / "out" / "poses.csv").open(errors="surrogateescape", newline="") as file:
+        listed = [row["image"] for row in csv.DictReader(file)]
+    assert {os.fsencode(name) for name in listed} == {names[0], names[1], b"./=1+1.jpg"}
+    again = predicted(trained, folder, tmp_path / "out", "draw=true")
+    assert len(again.poses) == 3
+
+
+def test_keypoints_outside_the_image_are_not_labelled(tmp_path):
+    points = [[-1.0, 5.0, 0.9], [50.0, 40.0, 0.9], [50.0, 40.0, 0.1], [99.5, 5.0, 0.9], [5.0, 79.0, 0.9]]
+    skeleton = Skeleton(tuple("abcde"), (), (), (), ())
+    animal = AnimalPose([0.0, 0.0, 100.0, 80.0], points, 0.5, 1.0)
+    found = ImagePoses("a.jpg", 100, 80, [[animal]])
+    PoseWriter(tmp_path, skeleton, 0.3).write([found])
+    (annotation,) = json.loads((tmp_path / "coco.json").read_text())["annotations"]
+    assert annotation["keypoints"] == [0, 0, 0, 50, 40, 2, 50, 40, 1, 0, 0, 0, 5, 79, 2]
+    assert annotation["num_keypoints"] == 3
