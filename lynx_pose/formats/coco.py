@@ -210,12 +210,16 @@ def read_detections(content: Sequence[Any], path: Path) -> Iterator[BoxEntry]:
         yield str(found.image_id), AnimalBox(found.bbox, score=found.score)
 
 
-def read_dataset_boxes(content: Content, path: Path, category: str) -> Iterator[BoxEntry]:
-    """Yield the boxes of a dataset, of one category where it has several, and each image that it names."""
+def read_dataset_boxes(content: Content, path: Path, category: str | None) -> Iterator[BoxEntry]:
+    """Yield the boxes of a dataset, and each image that it names.
+
+    None as the category takes `animal`, and all where there is no such category.
+    """
     raw_categories = enumerate(content.get("categories", []))
     categories = [parse(CocoCategory, raw, f"{path}: categories[{index}]") for index, raw in raw_categories]
     names = {str(one.id): one.name for one in categories}
-    chosen = category_ids(names, category, path) if len(categories) > 1 else None
+    category = category or ("animal" if "animal" in names.values() else None)
+    chosen = category_ids(names, category, path) if category and len(categories) > 1 else None
     files = _file_names(content, path)
     yield from ((name, None) for name in files.values())
     for index, raw in enumerate(listed(content, "annotations", path)):

@@ -63,7 +63,7 @@ class ListedBoxes:
         return [animal for animal in animals if animal.frame == nearest]
 
 
-def read_boxes(source: str, media: Media, category: str = "animal", min_confidence: float = 0.2) -> BoxSource:
+def read_boxes(source: str, media: Media, category: str | None = None, min_confidence: float = 0.2) -> BoxSource:
     """Read the boxes of images.
 
     Args:
@@ -71,7 +71,7 @@ def read_boxes(source: str, media: Media, category: str = "animal", min_confiden
             (detections, or a whole dataset), or a CSV file with a row an animal.
         media: the images; the file may name them relative to their folder, in full, or by a name that only one of
             them has.
-        category: of MegaDetector or COCO, by name; files without categories hold animals alone.
+        category: of MegaDetector or COCO, by name; None takes `animal`, and of a COCO file without it all.
         min_confidence: that a detection needs.
 
     Raises:
@@ -95,7 +95,7 @@ def read_boxes(source: str, media: Media, category: str = "animal", min_confiden
     return ListedBoxes(animals, f"{fingerprint([path])} {category} {min_confidence}")
 
 
-def _read_entries(path: Path, category: str) -> Iterator[BoxEntry]:
+def _read_entries(path: Path, category: str | None) -> Iterator[BoxEntry]:
     """Read a file by what is in it."""
     if path.suffix.lower() == ".csv":
         return read_box_table(path)
@@ -108,7 +108,7 @@ def _read_entries(path: Path, category: str) -> Iterator[BoxEntry]:
     if isinstance(content, dict) and "annotations" in content:
         return read_dataset_boxes(content, path, category)
     if isinstance(content, dict) and "images" in content:
-        return read_megadetector(content, path, category)
+        return read_megadetector(content, path, category or "animal")
     raise InputError(
         f"{path}: is neither MegaDetector's (an object with info, detection_categories and images) nor COCO's (a list "
         "of detections, or an object with images and annotations)"

@@ -112,6 +112,10 @@ def test_a_coco_dataset(media, tmp_path):
     }
     boxes = read_boxes(_written(tmp_path, content), media)
     assert _pixels(boxes, "a/IMG_1.jpg") == [[1, 2, 3, 4]]
+    species = content | {"categories": [{"id": 1, "name": "lynx"}, {"id": 2, "name": "cat"}]}
+    path = _written(tmp_path, species)
+    assert _pixels(read_boxes(path, media), "a/IMG_1.jpg") == [[1, 2, 3, 4], [9, 9, 9, 9]]
+    assert _pixels(read_boxes(path, media, "cat"), "a/IMG_1.jpg") == [[9, 9, 9, 9]]
     content["annotations"][0]["image_id"] = 99
     with pytest.raises(InputError, match=r"annotations\[0\]: image_id 99 is not among"):
         read_boxes(_written(tmp_path, content), media)
