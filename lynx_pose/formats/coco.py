@@ -215,7 +215,7 @@ def read_dataset_boxes(content: Content, path: Path, category: str | None) -> It
 
     None as the category takes `animal`, and all where there is no such category.
     """
-    raw_categories = enumerate(content.get("categories", []))
+    raw_categories = enumerate(content.get("categories") or [])
     categories = [parse(CocoCategory, raw, f"{path}: categories[{index}]") for index, raw in raw_categories]
     names = {str(one.id): one.name for one in categories}
     category = category or ("animal" if "animal" in names.values() else None)

@@ -90,6 +90,12 @@ def read_boxes(source: str, media: Media, category: str | None = None, min_confi
             f"{path}: names none of the {len(media.names)} images in {media.folder} ({example}); give the folder "
             "that its names are relative to as images="
         )
+    boxes = [box for of_image in animals.values() for box in of_image]
+    if boxes and all(max(box.values) <= 1 and not box.relative for box in boxes):
+        raise InputError(
+            f"{path}: all numbers of its boxes are 1 or less, the first is {list(boxes[0].values)}; x, y, width and "
+            "height in pixels are expected"
+        )
     if missing := sum(name not in animals for name in media.names):
         log.warning("%s does not name %d of the %d images", path, missing, len(media.names))
     return ListedBoxes(animals, f"{fingerprint([path])} {category} {min_confidence}")

@@ -121,6 +121,12 @@ def test_a_coco_dataset(media, tmp_path):
         read_boxes(_written(tmp_path, content), media)
 
 
+def test_boxes_in_shares_of_the_image_are_refused(media, tmp_path):
+    text = "file,x,y,width,height\na/IMG_1.jpg,0.1,0.2,0.5,0.5\na/IMG_2.jpg,0,0,1,1\n"
+    with pytest.raises(InputError, match=r"boxes.csv: all numbers of its boxes are 1 or less"):
+        read_boxes(_written(tmp_path, text, "boxes.csv"), media)
+
+
 def test_a_table_in_pixels(media, tmp_path):
     text = "file,x,y,width,height,score,individualID\nIMG_1.jpg,1,2,3,4,0.9,Luna\nIMG_2.jpg,,,,,,\n"
     boxes = read_boxes(_written(tmp_path, text, "boxes.csv"), media)
