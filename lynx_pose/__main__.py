@@ -16,6 +16,7 @@ COMMANDS = {
     "coat": "patches of the coat, for telling individuals apart",
     "export": "a run's network as an ONNX file",
     "describe": "what a dataset holds",
+    "recommend": "what to train a dataset with on this machine, and why",
     "show": "what an augmentation group does to an image",
     "sigmas": "OKS sigmas from double annotations",
 }

@@ -3,21 +3,19 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import plotly.graph_objects as go
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.progress import track
 
 from lynx_pose.arrays import Floats
 from lynx_pose.data.annotations import Annotations, PoseRecord
 from lynx_pose.data.crop import CropConvention, crop_box, transform_points, warp
 from lynx_pose.data.image import read_checked
+from lynx_pose.data.light import light_of
 from lynx_pose.data.plausibility import check_plausible
 from lynx_pose.errors import InputError
 from lynx_pose.files import write_text
@@ -30,10 +28,6 @@ from lynx_pose.visualization.svg import pose_svg
 
 log = logging.getLogger(__name__)
 UNKNOWN = "unknown"
-# Infrared frames are grey but for the camera's strip of text, and compression.
-GREY_BELOW = 3.0
-# Of 255. A flash lights the animal and the ground before it, not the background in the upper half.
-DARK_BELOW = 50.0
 
 
 @dataclass(frozen=True)
@@ -105,25 +99,6 @@ def size_shares(records: Sequence[PoseRecord], limits: Sequence[float]) -> list[
         CountedShare(name, int(count), 100 * float(count) / len(records))
         for name, count in zip(("small", "medium", "large"), counts, strict=True)
     ]
-
-
-def light_of(records: Sequence[PoseRecord]) -> list[str]:
-    """Name the light of each record's image: infrared without colour, else by its background night or day."""
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(_light, records)
-        return list(track(found, "looking at images", total=len(records)))
-
-
-def _light(record: PoseRecord) -> str:
-    # An eighth of the size is enough, and decodes several times faster.
-    small = cv2.imread(str(record.image_path), cv2.IMREAD_REDUCED_COLOR_8)
-    if small is None:
-        return "unreadable"
-    colour = np.abs(np.diff(small.astype(np.int16), axis=2)).mean()
-    if colour < GREY_BELOW:
-        return "infrared"
-    background = np.median(small[: len(small) // 2])
-    return "night or dusk" if background < DARK_BELOW else "day"
 
 
 def _samples(annotations: Annotations, count: int) -> list[GalleryRow]:
