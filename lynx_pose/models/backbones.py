@@ -37,12 +37,20 @@ def _features(name: str, indices: tuple[int, ...], pretrained: bool = False, **o
         near = ", ".join(timm.list_models(f"*{name.split('_')[0].split('.')[0]}*")[:8])
         raise InputError(f"model.backbone.name={name}: timm has no such network (near: {near or 'none'})")
     try:
-        return timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=indices, **options)
+        backbone = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=indices, **options)
     except (RuntimeError, TypeError, AssertionError, IndexError) as error:
         raise InputError(
             f"model.backbone.name={name}: timm cannot make it with these options ({error}). "
-            "Networks other than HRNet go with model=r50"
+            "HRNets go with model=hrnet, vision transformers with model=vit, other networks with model=r50"
         ) from error
+    if getattr(backbone, "output_fmt", None) == "NHWC":
+        backbone.register_forward_hook(_channels_first)
+    return backbone
+
+
+def _channels_first(module: nn.Module, inputs: object, maps: list[Tensor]) -> list[Tensor]:
+    """Turn maps [B, h, w, C], as Swin yields them, into [B, C, h, w]."""
+    return [one.permute(0, 3, 1, 2) for one in maps]
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,13 @@ def freeze_unused(net: PoseNet, input_size: tuple[int, int], num_keypoints: int)
     training = net.training
     net.eval()
     centre = torch.tensor([width / 2, height / 2]).expand(1, num_keypoints, 2)
-    output = net(torch.zeros(1, height, width, 3, dtype=torch.uint8))
+    try:
+        output = net(torch.zeros(1, height, width, 3, dtype=torch.uint8))
+    except (AssertionError, RuntimeError) as error:
+        raise InputError(
+            f"model.input_size=[{width},{height}]: the network takes no such crops ({str(error).splitlines()[0]}). "
+            "Choose another; with model=vit, vision transformers take any that their patches divide"
+        ) from error
     net.head.loss(output, centre, torch.ones(1, num_keypoints)).backward()
     unused = [name for name, parameter in net.named_parameters() if parameter.grad is None]
     for name in unused:

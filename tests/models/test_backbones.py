@@ -8,6 +8,7 @@ from lynx_pose.config import CONF
 from lynx_pose.errors import InputError
 from lynx_pose.models.backbones import FeaturePyramid
 from lynx_pose.models.pose_net import build_net
+from lynx_pose.training.build import freeze_unused
 
 
 def _net(*overrides):
@@ -42,3 +43,29 @@ def test_pixels_are_normalized_as_the_weights_want(model, mean):
     grey = torch.full((1, 8, 8, 3), 200, dtype=torch.uint8)
     expected = (200 / 255 - mean) / (net.std.flatten()[0].item() / 255)
     assert net.normalize(grey)[0, 0, 0, 0].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "heatmaps"),
+    [
+        (("model=convnext", "model.backbone.name=convnext_atto", "model.input_size=[64,96]"), (24, 16)),
+        (("model=dinov2", "model.input_size=[56,84]"), (24, 16)),
+        (("model=dinov3", "model.input_size=[64,96]"), (24, 16)),
+        (("model=vit", "model.backbone.name=swin_tiny_patch4_window7_224", "model.input_size=[224,224]"), (56, 56)),
+    ],
+)
+def test_backbones_of_today(overrides, heatmaps):
+    """Each with the head that it comes with; the loss reaches the first layer."""
+    net = _net(*overrides)
+    (width, height) = net.head.codec.input_size
+    output = net(torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8))
+    assert output.shape == (2, 20, *heatmaps)
+    net.head.loss(output, torch.rand(2, 20, 2) * width, torch.ones(2, 20)).backward()
+    first = next(net.backbone.parameters())
+    assert first.grad.abs().sum() > 0
+
+
+def test_a_network_for_other_crops_is_refused_in_words():
+    net = _net("model=r50", "model.backbone.name=swin_tiny_patch4_window7_224", "model.input_size=[256,256]")
+    with pytest.raises(InputError, match=r"model.input_size=\[256,256\]: the network takes no such crops"):
+        freeze_unused(net, (256, 256), 20)

@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from lynx_pose.config import CONF, instantiate
+from lynx_pose.data.light import light_of
 from lynx_pose.data.readers.lynx_pose_raw import read
-from lynx_pose.reporting.dataset_page import light_of
 from lynx_pose.visualization.contact_sheet import apply, ends, transforms
 
 GROUPS = ("blur", "color", "noise", "weather", "color_then_noise_tuned", "color_or_noise")
