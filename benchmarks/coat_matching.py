@@ -42,7 +42,8 @@ def main() -> None:
     found = [pair for record in track(known, "looking for coats") if (pair := pictures(estimator, record))]
     names = [record.identity or "" for record, *_ in found]
     sides = [side for _, side, *_ in found]
-    coats, boxes = ([find_features(pair[part]) for pair in found] for part in (2, 3))
+    coats = [find_features(coat) for _, _, coat, _ in found]
+    boxes = [find_features(box) for _, _, _, box in found]
     table = Table("what is matched", "top-1", "animals")
     table.add_row("whole box", *shown(top1_accuracy(boxes, names, sides)))
     table.add_row("coat", *shown(top1_accuracy(coats, names, sides)))

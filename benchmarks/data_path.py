@@ -24,6 +24,7 @@ from lynx_pose.data.image_cache import ImageCache, region_bounds
 from lynx_pose.data.image_source import SourceImage
 from lynx_pose.data.readers import lynx_pose_raw
 from lynx_pose.data.synthetic.synthetic_dataset import read as read_drawn
+from lynx_pose.models.heads.base import CodecHead
 from lynx_pose.models.pose_net import build_net
 from lynx_pose.training.build import build_augmentation
 
@@ -57,6 +58,7 @@ class Loader:
         """Make a batch, its float images and its heatmaps."""
         batch = self.batch()
         self.net.normalize(batch.image)
+        assert isinstance(self.net.head, CodecHead)
         self.net.head.codec.encode(batch.keypoints, batch.visible.float())
         return len(batch.image)
 

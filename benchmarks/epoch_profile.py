@@ -57,6 +57,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task.to(device)
     optimizer, dataset = instantiate(cfg.optimizer)(net.parameters()), datamodule.train_dataloader().dataset
+    assert isinstance(dataset, CropDataset)
     clock = Clock(device)
     images = 0
     for number in range(-1, BATCHES):

@@ -37,7 +37,7 @@ def predictor(model: str, folder: Path, precision: str) -> Callable[[], int]:
         cfg = compose("train", overrides=[f"model={model}"])
     torch.manual_seed(0)
     network = TorchNetwork(build_net(cfg, 20), ANIMAL_POSE_20, (256, 256), True, precision)
-    records = (read(str(folder)).records * IMAGES)[:IMAGES]
+    records = (list(read(str(folder)).records) * IMAGES)[:IMAGES]
     root = Path(folder)
     names = [record.image_path.relative_to(root).as_posix() for record in records]
     listed = {name: [AnimalBox(tuple(record.box))] for name, record in zip(names, records, strict=True)}
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="raw Lynx-Pose folder; without it drawn images are taken")
     options = parser.parse_args()
     folder = options.data or ensure_drawn(Path(tempfile.gettempdir()), 2 * IMAGES, 0)
-    records = (read(str(folder)).records * IMAGES)[:IMAGES]
+    records = (list(read(str(folder)).records) * IMAGES)[:IMAGES]
     jobs = [(str(record.image_path), record.box.tolist()) for record in records]
     figures = []
     with tempfile.TemporaryDirectory() as scratch:

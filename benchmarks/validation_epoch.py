@@ -15,6 +15,7 @@ from measure import Figure, arguments, report
 from lynx_pose.config import CONF, instantiate
 from lynx_pose.models.pose_net import build_net
 from lynx_pose.training.build import build_datamodule, build_task, read_annotations
+from lynx_pose.training.task import PoseTask
 
 OVERRIDES = ["model=r50", "aug=none", "data.images=160", "data.split=shared", "trainer.precision=bf16-mixed"]
 
@@ -28,6 +29,7 @@ class Stopwatch(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Listen to the network."""
+        assert isinstance(module, PoseTask)
         module.net.register_forward_pre_hook(self._before)
         module.net.register_forward_hook(self._after)
 

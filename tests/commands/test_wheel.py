@@ -37,5 +37,8 @@ def test_the_wheel_works_in_another_folder(tmp_path, data):
         text=True,
     )
     assert Path(shown.stdout.strip()) == site / "lynx_pose" / "conf"
+    # Without a training, by the network that the wheel brings.
+    run_fresh("predict", f"images={data}/Traps/000.jpg", "output=poses", cwd=elsewhere, PYTHONPATH=str(site))
+    assert (elsewhere / "poses" / "poses.csv").is_file()
     run_fresh("report", "run", cwd=elsewhere, PYTHONPATH=str(site))
     assert (elsewhere / "run" / "report.html").is_file()
