@@ -16,13 +16,14 @@ from lynx_pose.reporting.study import Comparison
 from lynx_pose.reporting.tables import stages
 from lynx_pose.reporting.validation_poses import Validation
 
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 CORRECTIONS = tuple(float(value) for value in np.logspace(0, 7, 29))
 
 
 def ap_curves(runs: Sequence[Run], published: Sequence[PublishedLine]) -> str:
     """Draw validation AP over epochs, a curve a run, with a menu of augmentation groups.
 
-    Colours tell rows apart, or groups where there is one row.
+    Colours tell rows apart, and dashes their groups; where there is one row, colours tell groups apart.
 
     The figure is self-contained HTML, and brings the script that all other figures use. Figures 28 to 36 of the
     thesis are its groups. Published best values are dotted lines.
@@ -31,13 +32,14 @@ def ap_curves(runs: Sequence[Run], published: Sequence[PublishedLine]) -> str:
     several = len({run.row for run in runs}) > 1
     kinds = [run.row if several else run.augmentation for run in runs]
     colors = _colors(kinds)
+    groups = list(dict.fromkeys(run.augmentation for run in runs))
     for run, kind in zip(runs, kinds, strict=True):
         epochs, values = zip(*run.curve, strict=True) if run.curve else ((), ())
         figure.add_scatter(
             x=epochs,
             y=values,
-            name=run.label,
-            line={"color": colors[kind]},
+            name=run.title,
+            line={"color": colors[kind], "dash": DASHES[groups.index(run.augmentation) % len(DASHES)]},
             mode="lines+markers" if len(epochs) < 3 else "lines",
             hovertemplate="epoch %{x}<br>AP %{y:.4f}",
         )

@@ -39,8 +39,15 @@ class Run:
 
     @property
     def label(self) -> str:
-        """Name for a legend: unique within its sweep."""
+        """Name of its folder: unique within its sweep."""
         return self.folder.path.name
+
+    @property
+    def title(self) -> str:
+        """Name for a legend: row and group, which tell what varies, after the number of its folder."""
+        number, _, _ = self.label.partition("-")
+        described = f"{self.row or self.model}, {self.augmentation}"
+        return f"{number}: {described}" if number.isdigit() else f"{self.label}: {described}"
 
     @property
     def model(self) -> str:
@@ -96,6 +103,8 @@ def on_thesis_data(runs: Sequence[Run]) -> bool:
     return {run.summary["data"]["name"] for run in runs if "data" in run.summary} == {"lynx"}
 
 
+# Options without which a row's name would be wrong, whether they vary or not.
+NAMED = ("model.backbone.name",)
 # What tables show otherwise.
 SHOWN_OTHERWISE = ("model", "aug", "fit", "column", "seed", "experiment", "name")
 
@@ -110,7 +119,7 @@ def _with_rows(runs: Sequence[Run]) -> list[Run]:
     for run, own in zip(runs, options, strict=True):
         others = [other for peer, other in zip(runs, options, strict=True) if peer.model == run.model]
         keys = dict.fromkeys(key for other in others for key in other)
-        varying = [key for key in keys if len({other.get(key) for other in others}) > 1]
+        varying = [key for key in keys if key in NAMED or len({other.get(key) for other in others}) > 1]
         parts = [f"{key}={own[key]}" for key in varying if key in own and key != "variant"]
         label = run.name if "variant" in varying else run.model
         named.append(replace(run, row=", ".join([label, *parts])))

@@ -254,7 +254,7 @@ def test_the_page_shows_the_figures_in_a_browser(sweep, browser, tmp_path):
     assert page.locator("#table .row-best").all_inner_texts() == ["0.8500", "0.8300"]
     assert page.locator("#table .column-best").all_inner_texts() == ["0.8500", "0.8300"]
     curves = page.evaluate("document.getElementById('curves').data.map(curve => [curve.name, Math.max(...curve.y)])")
-    assert [name for name, _ in curves][:4] == [f"{n}-{m}-{a}" for n, (m, a) in enumerate(FIGURES)]
+    assert [name for name, _ in curves][:4] == [f"{n}: {m}, {a}" for n, (m, a) in enumerate(FIGURES)]
     assert [best for _, best in curves][:4] == pytest.approx([ap for ap, _ in FIGURES.values()])
     assert page.locator("#curves .scatterlayer .trace").count() == 5
     assert "out of luck" in page.locator("#runs").inner_text()
@@ -280,3 +280,11 @@ def test_a_number_alone_and_a_zero_are_not_the_best():
     assert marks(0.4, None) == [False, False]
     assert marks(0.0, 0.0) == [False, False]
     assert marks(0.4, 0.5, None) == [False, True, False]
+
+
+def test_another_backbone_is_named_in_every_table(data, tmp_path):
+    more = ["model.backbone.name=convnext_atto"]
+    write_run(tmp_path / "sweep" / "0-r50-geometric", data, "r50", "geometric", 0.5, 3, more=more)
+    (run,) = find_runs([tmp_path / "sweep"])
+    assert run.row == "r50, model.backbone.name=convnext_atto"
+    assert run.title == "0: r50, model.backbone.name=convnext_atto, geometric"
