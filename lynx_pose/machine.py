@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 # Memory for a process that trains the largest network of the thesis on 32 crops of 256 × 256 pixels.
 JOB_GB = 8
+# Load for each core from which on another program must be at work.
+BUSY = 0.7
 
 
 def usable_cores() -> int:
@@ -27,6 +29,20 @@ def jobs_at_once(jobs: int, processes: int, gpus: int) -> int:
         return max(1, min(jobs, gpus // processes))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return max(1, min(jobs, usable_cores() // processes, int(memory / (JOB_GB * processes))))
+
+
+def busy_advice(threads: int) -> str | None:
+    """Return what to say where other programs use the cores that this one is about to use; None where none do.
+
+    The number of threads stays what it is, because the last digits of a run depend on it.
+    """
+    cores, load = usable_cores(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if threads < 2 or load < BUSY * cores:
+        return None
+    return (
+        f"the machine is busy (load {load:.1f} on {cores} cores), and threads of several programs slow each other down: "
+        f"OMP_NUM_THREADS=1 before the command makes both faster"
+    )
 
 
 @dataclass(frozen=True)

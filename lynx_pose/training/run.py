@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
@@ -29,6 +31,7 @@ from lynx_pose.distributed.supervisor import (
 )
 from lynx_pose.errors import InputError
 from lynx_pose.files import read_json, write_json
+from lynx_pose.machine import busy_advice
 from lynx_pose.models.pose_net import build_net
 from lynx_pose.training.build import build_datamodule, build_task, check_half_body, freeze_unused, read_annotations
 from lynx_pose.training.callbacks.best_epoch import BestEpoch
@@ -63,6 +66,8 @@ def train(cfg: DictConfig) -> Summary:
         join(environment)
         return {}
     hydra_cfg = HydraConfig.get()
+    if hydra_cfg.mode == RunMode.RUN and (advice := busy_advice(torch.get_num_threads())):
+        log.warning("%s", advice)
     folder = find_run_folder(cfg, hydra_cfg)
     with folder.locked():
         checkpoint = find_checkpoint(cfg, folder)

@@ -188,3 +188,10 @@ def test_a_sweep_that_was_killed_before_its_first_job_is_resumed(begun, tmp_path
     (tmp_path / "empty").mkdir()
     (begun / "multirun.yaml").rename(tmp_path / "empty" / "multirun.yaml")
     assert list(_left(tmp_path / "empty", "model=a", "seed=1,2").values()) == ["0-${name}", "1-${name}"]
+
+
+def test_a_busy_machine_is_said_to_who_uses_several_threads(monkeypatch):
+    monkeypatch.setattr(machine, "usable_cores", lambda: 4)
+    for load, threads, said in ((3.5, 4, True), (3.5, 1, False), (0.5, 4, False)):
+        monkeypatch.setattr(machine.os, "getloadavg", lambda load=load: (load, load, load))
+        assert bool(machine.busy_advice(threads)) == said
