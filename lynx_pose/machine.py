@@ -40,8 +40,8 @@ def busy_advice(threads: int) -> str | None:
     if threads < 2 or load < BUSY * cores:
         return None
     return (
-        f"the machine is busy (load {load:.1f} on {cores} cores), and threads of several programs slow each other down: "
-        f"OMP_NUM_THREADS=1 before the command makes both faster"
+        f"the machine is busy (load {load:.1f} on {cores} cores), and threads of several programs slow each other "
+        "down: OMP_NUM_THREADS=1 before the command makes both faster"
     )
 
 
