@@ -17,15 +17,17 @@ def find_network(run: str | Path) -> Path:
     Raises:
         InputError: this copy of the package has none.
     """
-    if str(run) != EMBEDDED:
-        return Path(run).expanduser()
-    path = embedded_checkpoint()
-    log.info(
-        "run=embedded: the network of this package, trained on dogs, cats, sheep, horses and cows, and on no lynx; "
-        "its model card: %s",
-        path.with_name("model_card.md"),
-    )
-    return path
+    return embedded_checkpoint() if str(run) == EMBEDDED else Path(run).expanduser()
+
+
+def log_embedded(run: str | Path) -> None:
+    """Say, where it is the network of this package that is used, what it was trained on."""
+    if str(run) == EMBEDDED:
+        log.info(
+            "run=embedded: the network of this package, trained on dogs, cats, sheep, horses and cows, and on no lynx; "
+            "its model card: %s",
+            embedded_checkpoint().with_name("model_card.md"),
+        )
 
 
 def embedded_checkpoint() -> Path:

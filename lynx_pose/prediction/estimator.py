@@ -17,7 +17,7 @@ from lynx_pose.data.image import read_image, upright_rgb
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.formats.coco import pose_score
-from lynx_pose.models.embedded import EMBEDDED, find_network
+from lynx_pose.models.embedded import EMBEDDED, find_network, log_embedded
 
 Photo = str | Path | Image.Image | Pixels
 
@@ -198,6 +198,7 @@ def load(
         InputError: it is none of these, or damaged, or not to be trusted.
     """
     path = find_network(run)
+    log_embedded(run)
     if path.suffix == ".onnx":
         from lynx_pose.prediction.onnx_network import OnnxNetwork
 

@@ -159,7 +159,7 @@ def _calibration(cfg: DictConfig, folder: Path, skeleton: Skeleton) -> Calibrati
 def _log_result(poses: PoseLog, paths: Sequence[Path]) -> None:
     problems = [problem for found in poses for problem in found.problems]
     animals = sum(len(one) for found in poses for one in found.frames)
-    log.info("%d animals in %d images and videos", animals, len(poses))
+    log.info("images and videos: %d; animals: %d", len(poses), animals)
     if problems:
         path = poses.folder / "problems.txt"
         write_text(path, "\n".join(problems) + "\n")
