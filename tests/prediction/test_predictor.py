@@ -62,7 +62,7 @@ def test_a_folder_with_boxes(trained, images, tmp_path, caplog):
     problems = (output / "problems.txt").read_text()
     assert "a/0.jpg: the box [500.0, 0.0, 9.0, 9.0] lies outside the image of 96×64" in problems
     assert "4.jpg: the image cannot be decoded" in problems
-    assert "52 animals in 5 images" in caplog.text
+    assert "images and videos: 5; animals: 52" in caplog.text
     drawn = cv2.imread(str(output / "drawn" / "b" / "3.jpg"))
     assert drawn.shape == (64, 96, 3)
     _assert_poses(found, trained, images)
@@ -213,7 +213,7 @@ def test_a_calibration_says_what_a_confidence_means(trained, images, tmp_path):
 def test_real_images_and_a_real_video(trained, lynx3, openfield, tmp_path):
     options = [f"run={trained}", "draw=true"]
     shown = run("predict", *options, f"images={lynx3}", cwd=tmp_path)
-    assert "3 animals in 3 images" in shown.stderr
+    assert "images and videos: 3; animals: 3" in shown.stderr
     output = tmp_path / "predictions" / "lynx3"
     assert len(_rows(output)) == 3
     (drawn,) = (output / "drawn").rglob("001c*.jpg")
