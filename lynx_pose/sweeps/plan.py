@@ -48,10 +48,7 @@ def combinations(overrides: list[Override]) -> list[Overrides]:
     """Return the overrides of each job: all combinations of the values that the command line gives."""
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
     # Values that are given twice make one job, because two would be told apart by nothing.
-    first: dict[Identity, Overrides] = {}
-    for job in jobs:
-        first.setdefault(identity(job), job)
-    return list(first.values())
+    return [list(job) for job in dict.fromkeys(map(tuple, jobs))]
 
 
 def jobs_to_run(jobs: list[Overrides], config: DictConfig, compose: Compose) -> list[Overrides]:

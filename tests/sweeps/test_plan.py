@@ -159,6 +159,8 @@ def test_jobs_at_once_are_what_the_machine_carries(monkeypatch, jobs, processes,
 
 def test_values_that_are_given_twice_make_one_job():
     assert _jobs("model=a", "seed=1,2,1") == [["model=a", "seed=1"], ["model=a", "seed=2"]]
+    # What has no effect on results may have one on speed.
+    assert len(_jobs("model=a", "loader.num_workers=0,2")) == 2
 
 
 @pytest.mark.parametrize("content", ["", "{", "just text", None])
