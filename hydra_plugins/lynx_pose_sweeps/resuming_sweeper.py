@@ -1,5 +1,6 @@
 """Makes the jobs of a sweep, or what is left of them."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,10 @@ class ResumingSweeper(Sweeper):
             returned = self.launcher.launch(jobs, initial_job_idx=0) if jobs else []
         except InputError as error:
             raise CompactHydraException(str(error)) from error
+        except KeyboardInterrupt:
+            write_sweep(folder)
+            log_end(folder)
+            sys.exit(f"interrupted; the same command with sweep.resume={folder} completes the sweep")
         # Once more: a job that was killed could not do it.
         write_sweep(folder)
         log_end(folder)

@@ -111,6 +111,8 @@ def test_a_signal_ends_the_sweep(tmp_path, data, signal_number):
     process.send_signal(signal_number)
     _, messages = process.communicate(timeout=60)
     assert process.returncode != 0, messages
+    assert "the same command with sweep.resume=sweep completes the sweep" in messages
+    assert "Traceback" not in messages
     assert summary(first)["status"] == "interrupted"
     assert not (tmp_path / "sweep" / "1-tiny-geometric").exists()
 
