@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lynx_pose.arrays import Floats
+from lynx_pose.evaluation.group_metrics import group_metrics
 from lynx_pose.files import write_text
-from lynx_pose.metrics.bootstrap import match_poses, resampled_ap
 from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.reporting.html import page_environment
 from lynx_pose.reporting.run_results import Run
@@ -37,23 +36,11 @@ def _intervals(poses: Poses | None, validation: Validation | None) -> dict[str, 
     if poses is None or validation is None:
         return {"ap": None, "error": None, "by_keypoint": []}
     skeleton = validation.annotations.skeleton
-    rng = np.random.default_rng(0)
-    images = {image: number for number, image in enumerate(dict.fromkeys(r.image_id for r in poses.records))}
-    counts = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), size=RESAMPLES)
-    ap = resampled_ap(match_poses(poses, skeleton.sigmas), counts)
-    place = np.array([images[record.image_id] for record in poses.records])
-    errors = [
-        float(np.median(poses.distances[rows][poses.visible[rows]]))
-        for rows in (np.repeat(np.arange(len(place)), count[place]) for count in counts)
-    ]
+    found = group_metrics(poses, [None] * len(poses.records), skeleton, RESAMPLES)["all"]
     medians = [
         (name, float(np.median(poses.distances[seen, number])), int(seen.sum()))
         for number, (name, seen) in enumerate(zip(skeleton.names, poses.visible.T, strict=True))
         if seen.any()
     ]
-    return {"ap": _interval(ap), "error": _interval(np.array(errors)), "by_keypoint": medians}
-
-
-def _interval(values: Floats) -> tuple[float, float]:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+    ap, error = ((found[name]["low"], found[name]["high"]) for name in ("AP", "median_error_px"))
+    return {"ap": ap, "error": error, "by_keypoint": medians}

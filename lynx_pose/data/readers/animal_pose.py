@@ -34,13 +34,13 @@ AUTHORS_NAMES = (
 )  # fmt: skip
 
 
-class _Category(Fields):
+class _AuthorsCategory(Fields):
     id: int
     name: str
     keypoints: tuple[str, ...]
 
 
-class _Annotation(Fields):
+class _AuthorsAnnotation(Fields):
     image_id: int
     category_id: int
     bbox: Box
@@ -89,7 +89,7 @@ def _without_images(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
 def _to_coco(content: dict[str, Any], path: Path, pictures: Path) -> dict[str, Any]:
     """Turn the authors' form into COCO's, with our order of keypoints."""
     categories = [
-        parse(_Category, raw, f"{path}: categories[{index}]")
+        parse(_AuthorsCategory, raw, f"{path}: categories[{index}]")
         for index, raw in enumerate(listed(content, "categories", path))
     ]
     orders = {category.id: _order(category, path) for category in categories}
@@ -103,7 +103,7 @@ def _to_coco(content: dict[str, Any], path: Path, pictures: Path) -> dict[str, A
     annotations = []
     for index, raw in enumerate(listed(content, "annotations", path)):
         source = f"{path}: annotations[{index}]"
-        one = parse(_Annotation, raw, source)
+        one = parse(_AuthorsAnnotation, raw, source)
         if one.category_id not in orders or len(one.keypoints) != len(ANIMAL_POSE_20):
             raise InputError(
                 f"{source}: has category {one.category_id} and {len(one.keypoints)} keypoints; "
@@ -128,7 +128,7 @@ def _to_coco(content: dict[str, Any], path: Path, pictures: Path) -> dict[str, A
     }
 
 
-def _order(category: _Category, path: Path) -> list[int]:
+def _order(category: _AuthorsCategory, path: Path) -> list[int]:
     """Return where each of our keypoints stands in a category's list."""
     for names in (AUTHORS_NAMES, ANIMAL_POSE_20.names):
         if set(names) == set(category.keypoints):
