@@ -43,14 +43,21 @@ def _features(name: str, indices: tuple[int, ...], pretrained: bool = False, **o
             f"model.backbone.name={name}: timm cannot make it with these options ({error}). "
             "HRNets go with model=hrnet, vision transformers with model=vit, other networks with model=r50"
         ) from error
-    if getattr(backbone, "output_fmt", None) == "NHWC":
-        backbone.register_forward_hook(_channels_first)
-    return backbone
+    return ChannelsFirst(backbone) if getattr(backbone, "output_fmt", None) == "NHWC" else backbone
 
 
-def _channels_first(module: nn.Module, inputs: object, maps: list[Tensor]) -> list[Tensor]:
-    """Turn maps [B, h, w, C], as Swin yields them, into [B, C, h, w]."""
-    return [one.permute(0, 3, 1, 2) for one in maps]
+class ChannelsFirst(nn.Module):
+    """A timm network whose maps are [B, h, w, C], as Swin's, with maps [B, C, h, w]."""
+
+    def __init__(self, body: nn.Module):
+        super().__init__()
+        self.body = body
+        self.feature_info = body.feature_info
+        self.pretrained_cfg = getattr(body, "pretrained_cfg", None)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Turn images [B, 3, H, W] into maps, fine to coarse."""
+        return [one.permute(0, 3, 1, 2) for one in self.body(image)]
 
 
 @dataclass(frozen=True)

@@ -104,11 +104,11 @@ class TorchNetwork:
         the folded network finds slightly other poses.
         """
         try:
-            graph: nn.Module = fuse(self.net.backbone)
+            graph: nn.Module = fuse(self.net.backbone).to(memory_format=torch.channels_last)
         except (TraceError, RuntimeError, TypeError, NotImplementedError):
             # Its steps depend on its input.
             return
-        self.net.backbone = graph.to(memory_format=torch.channels_last)
+        self.net.backbone = graph
 
 
 class _SkipRandomInit(TorchFunctionMode):

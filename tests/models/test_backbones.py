@@ -5,9 +5,11 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from lynx_pose.config import CONF
+from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
 from lynx_pose.models.backbones import FeaturePyramid
 from lynx_pose.models.pose_net import build_net
+from lynx_pose.prediction.torch_network import TorchNetwork
 from lynx_pose.training.build import freeze_unused
 
 
@@ -69,3 +71,22 @@ def test_a_network_for_other_crops_is_refused_in_words():
     net = _net("model=r50", "model.backbone.name=swin_tiny_patch4_window7_224", "model.input_size=[256,256]")
     with pytest.raises(InputError, match=r"model.input_size=\[256,256\]: the network takes no such crops"):
         freeze_unused(net, (256, 256), 20)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "side"),
+    [
+        (("model=vit", "model.backbone.name=swin_tiny_patch4_window7_224"), 224),
+        (("model=mobilenet_fpn", "model.backbone.name=mobilenetv2_035"), 64),
+        (("model=convnext", "model.backbone.name=convnext_atto"), 64),
+    ],
+)
+def test_a_network_that_is_prepared_for_prediction_finds_the_same(overrides, side):
+    torch.manual_seed(0)
+    net = _net(*overrides, f"model.input_size=[{side},{side}]")
+    network = TorchNetwork(net, ANIMAL_POSE_20, (side, side), False, "float32")
+    crops = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        before = net(crops)
+        network.fold_batchnorm()
+        torch.testing.assert_close(net(crops), before, rtol=1e-3, atol=1e-5)
