@@ -82,6 +82,17 @@ def test_the_authors_file_with_a_fault(tmp_path, change, message):
         animal_pose.read(str(tmp_path), "keypoints.json", None)
 
 
+def test_bad_records_of_the_authors_file_are_skipped_and_counted(tmp_path):
+    """An image that is gone, with its animal, and an animal with a keypoint too few."""
+    content = _animal_pose(tmp_path)
+    content["images"]["1"] = "gone.jpg"
+    content["annotations"][3]["keypoints"].pop()
+    (tmp_path / "keypoints.json").write_text(json.dumps(content))
+    annotations = animal_pose.read(str(tmp_path), "keypoints.json", None, on_error="skip")
+    assert [record.id for record in annotations.records] == ["train:0", "train:2", "train:4", "train:5"]
+    assert annotations.skipped["bad records"] == 3
+
+
 def test_real_animals_of_five_species(animalpose):
     annotations = animal_pose.read(str(animalpose), "annotations/train.json", "annotations/val.json")
     counts = Counter((record.subsets["file"], record.species) for record in annotations.records)

@@ -4,10 +4,11 @@ MMPose publishes its annotations as COCO files with a split. The authors' own fi
 of keypoints, boxes as corners and no image sizes; it is turned into COCO's form here.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from lynx_pose.data.annotations import Annotations
 from lynx_pose.data.readers.coco_keypoints import read_contents
@@ -23,6 +24,7 @@ from lynx_pose.formats.parsing import (
     listed,
     parse,
     read_annotation_file,
+    skipping_bad_records,
 )
 
 # How the authors' file calls the keypoints of ANIMAL_POSE_20, in our order.
@@ -65,9 +67,10 @@ def read(root: str, train: str, val: str | None, images: str = "images", on_erro
     pictures = existing_folder(folder / images, "data.images")
     paths = {"train": folder / train} | ({"val": folder / val} if val else {})
     contents = {side: read_annotation_file(path) for side, path in paths.items()}
+    skipped: Counter[str] = Counter()
     if isinstance(contents["train"].get("images"), dict):
         path = paths["train"]
-        whole = _to_coco(contents["train"], path, pictures)
+        whole = _to_coco(contents["train"], path, pictures, on_error, skipped)
         listing = listed(contents["val"], "images", paths["val"]) if val else ()
         chosen = {Path(str(image.get("file_name"))).name for image in listing}
         held_out = {image["id"] for image in whole["images"] if Path(image["file_name"]).name in chosen}
@@ -75,7 +78,9 @@ def read(root: str, train: str, val: str | None, images: str = "images", on_erro
         if val:
             contents["val"] = _without_images(whole, {image["id"] for image in whole["images"]} - held_out)
         paths = dict.fromkeys(paths, path)
-    return read_contents(contents, paths, pictures, on_error)
+    annotations = read_contents(contents, paths, pictures, on_error)
+    annotations.skipped.update(skipped)
+    return annotations
 
 
 def _without_images(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
@@ -86,45 +91,56 @@ def _without_images(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
     }
 
 
-def _to_coco(content: dict[str, Any], path: Path, pictures: Path) -> dict[str, Any]:
-    """Turn the authors' form into COCO's, with our order of keypoints."""
+def _to_coco(
+    content: dict[str, Any], path: Path, pictures: Path, on_error: str, skipped: Counter[str]
+) -> dict[str, Any]:
+    """Turn the authors' form into COCO's, with our order of keypoints; `skipped` counts bad records."""
     categories = [
         parse(_AuthorsCategory, raw, f"{path}: categories[{index}]")
         for index, raw in enumerate(listed(content, "categories", path))
     ]
     orders = {category.id: _order(category, path) for category in categories}
-    images = []
+    images, annotations = [], []
     for key, name in content["images"].items():
-        source = f"{path}: images[{key}]"
-        if not key.isdecimal():
-            raise InputError(f"{source}: the key of an image must be its number")
-        width, height = _image_size(find_image(pictures, [str(name)], source), source)
-        images.append({"id": int(key), "file_name": str(name), "width": width, "height": height})
-    annotations = []
+        with skipping_bad_records(on_error, skipped):
+            images.append(_coco_image(key, str(name), pictures, f"{path}: images[{key}]"))
     for index, raw in enumerate(listed(content, "annotations", path)):
-        source = f"{path}: annotations[{index}]"
-        one = parse(_AuthorsAnnotation, raw, source)
-        if one.category_id not in orders or len(one.keypoints) != len(ANIMAL_POSE_20):
-            raise InputError(
-                f"{source}: has category {one.category_id} and {len(one.keypoints)} keypoints; "
-                f"known are {sorted(orders)} with {len(ANIMAL_POSE_20)}"
-            )
-        left, top, right, bottom = one.bbox
-        points = [value for position in orders[one.category_id] for value in one.keypoints[position]]
-        annotations.append(
-            {
-                "id": index,
-                "image_id": one.image_id,
-                "category_id": one.category_id,
-                "bbox": [left, top, right - left, bottom - top],
-                "keypoints": points,
-            }
-        )
+        with skipping_bad_records(on_error, skipped):
+            annotations.append({"id": index} | _coco_annotation(raw, orders, f"{path}: annotations[{index}]"))
     described = category_entry(ANIMAL_POSE_20)
     return {
         "images": images,
         "annotations": annotations,
         "categories": [described | {"id": category.id, "name": category.name} for category in categories],
+    }
+
+
+def _coco_image(key: str, name: str, pictures: Path, source: str) -> dict[str, Any]:
+    """Return an entry of `images`; the authors' file does not say how large an image is."""
+    if not key.isdecimal():
+        raise InputError(f"{source}: the key of an image must be its number")
+    path = find_image(pictures, [name], source)
+    try:
+        with Image.open(path) as image:
+            return {"id": int(key), "file_name": name, "width": image.width, "height": image.height}
+    except OSError as error:
+        raise InputError(f"{source}: {path} is not an image that can be read ({error})") from None
+
+
+def _coco_annotation(raw: Any, orders: dict[int, list[int]], source: str) -> dict[str, Any]:
+    """Return an entry of `annotations` without its id, given the order of each category's keypoints."""
+    one = parse(_AuthorsAnnotation, raw, source)
+    if one.category_id not in orders or len(one.keypoints) != len(ANIMAL_POSE_20):
+        raise InputError(
+            f"{source}: has category {one.category_id} and {len(one.keypoints)} keypoints; "
+            f"known are {sorted(orders)} with {len(ANIMAL_POSE_20)}"
+        )
+    left, top, right, bottom = one.bbox
+    return {
+        "image_id": one.image_id,
+        "category_id": one.category_id,
+        "bbox": [left, top, right - left, bottom - top],
+        "keypoints": [value for position in orders[one.category_id] for value in one.keypoints[position]],
     }
 
 
@@ -136,11 +152,3 @@ def _order(category: _AuthorsCategory, path: Path) -> list[int]:
     raise InputError(
         f"{path}: the keypoints of {category.name} are {', '.join(category.keypoints)}, not those of Animal-Pose"
     )
-
-
-def _image_size(path: Path, source: str) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{source}: {path} is not an image that can be read ({error})") from None
