@@ -11,9 +11,10 @@ import platform
 import re
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,14 @@ class Peer:
             return None
         assert self.process.stdin is not None, "opened as a pipe"
         assert self.process.stdout is not None, "opened as a pipe"
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
+        # A peer that has ended cannot be written to; what it said on stderr tells why.
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("RATE "):
                 return float(line.removeprefix("RATE "))
-        raise RuntimeError(f"the peer ended while it measured {request}")
+        sys.exit(f"the peer ended with code {self.process.wait()} before it measured {request}; see its error above")
 
 
 @contextmanager

@@ -6,11 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, HydraException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -63,6 +66,28 @@ def hydra_task(work: str) -> Callable[[DictConfig], Any]:
             sys.exit(plain_message(error))
 
     return task
+
+
+class RequireWritableFolder(Callback):
+    """Says in one message that Hydra's output folder cannot be made or written to, before Hydra fails at it."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Try the folder of a single run."""
+        _require_writable("hydra.run.dir", Path(str(config.hydra.run.dir)))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Try the folder of a sweep."""
+        _require_writable("hydra.sweep.dir", Path(str(config.hydra.sweep.dir)))
+
+
+def _require_writable(option: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        # Hydra makes a warning of any other exception.
+        sys.exit(f"{option}={folder}: cannot be written to ({error.strerror}); choose another")
 
 
 def _imported(work: str) -> Callable[..., Any]:

@@ -77,6 +77,16 @@ def differing_keys(now: DictConfig, then: DictConfig, ignored: Sequence[str] = (
     return [key for key in differing if not is_under(key, ignored)]
 
 
+def changed_options(now: DictConfig, then: DictConfig, ignored: Sequence[str]) -> list[str]:
+    """Return the options that keep a run from being continued: those that differ, and whether images are cached.
+
+    Where the cache lies has no part in the results, but a reduced part of an image gives crops of other grey levels.
+    """
+    cached = [OmegaConf.select(cfg, "data.cache", throw_on_resolution_failure=False) for cfg in (now, then)]
+    changed = ["data.cache"] if len({each in (None, "none") for each in cached}) > 1 else []
+    return changed + differing_keys(now, then, ignored)
+
+
 def _leaves(node: Any, name: str = "") -> list[tuple[str, Any]]:
     if isinstance(node, Mapping) and node:
         return [leaf for key, value in node.items() for leaf in _leaves(value, f"{name}.{key}" if name else str(key))]

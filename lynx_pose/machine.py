@@ -68,6 +68,15 @@ class MachineShare:
         return [all_gpus[(first + offset) % len(all_gpus)] for offset in range(min(wanted, len(all_gpus)))]
 
 
+def free_shared_memory() -> float:
+    """Return the bytes that processes may still hand each other through shared memory; infinity where nobody knows."""
+    try:
+        status = os.statvfs("/dev/shm")
+    except (AttributeError, OSError):
+        return float("inf")
+    return status.f_bavail * status.f_frsize
+
+
 def computes_bf16(device: str) -> bool:
     """Whether a device, such as `cpu` or `cuda`, computes bfloat16 itself.
 

@@ -30,14 +30,10 @@ class LocalLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and return what became of each, in their order."""
         # Imported here, because Hydra imports every plugin for every command.
-        from lynx_pose.sweeps.job import job_config
+        from lynx_pose.sweeps.job import job_configs
         from lynx_pose.sweeps.local_jobs import jobs_for_machine, run_jobs
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        loader = self.hydra_context.config_loader
-        configs = [
-            job_config(loader, self.config, list(overrides), number)
-            for number, overrides in enumerate(job_overrides, initial_job_idx)
-        ]
+        configs = job_configs(self.hydra_context.config_loader, self.config, job_overrides, initial_job_idx)
         return run_jobs(configs, self.hydra_context.callbacks, self.jobs or jobs_for_machine(configs))

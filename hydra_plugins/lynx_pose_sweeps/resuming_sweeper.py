@@ -38,7 +38,7 @@ class ResumingSweeper(Sweeper):
         # Imported here, because Hydra imports every plugin for every command.
         from lynx_pose.errors import InputError
         from lynx_pose.sweeps.outcome import raise_failures
-        from lynx_pose.sweeps.plan import combinations, jobs_to_run, require_one_process, with_params
+        from lynx_pose.sweeps.plan import combinations, jobs_to_run, require_one_process, with_params, with_suffixes
         from lynx_pose.sweeps.status import log_end
         from lynx_pose.sweeps.sweep_folder import write_sweep
 
@@ -47,7 +47,8 @@ class ResumingSweeper(Sweeper):
         folder = Path(self.config.hydra.sweep.dir)
         try:
             require_one_process()
-            jobs = jobs_to_run(combinations(parser.parse_overrides(given)), self.config, self._compose)
+            jobs = with_suffixes(combinations(parser.parse_overrides(given)))
+            jobs = jobs_to_run(jobs, self.config, self._compose)
         except InputError as error:
             raise CompactHydraException(str(error)) from error
         self.validate_batch_is_legal(jobs)

@@ -17,7 +17,7 @@ class SlurmLauncher(SubmititSlurmLauncher):
         # Imported here, because Hydra imports every plugin for every command.
         import submitit
 
-        from lynx_pose.sweeps.job import job_config
+        from lynx_pose.sweeps.job import job_configs
         from lynx_pose.sweeps.slurm_jobs import await_jobs
 
         setup_globals()
@@ -30,10 +30,7 @@ class SlurmLauncher(SubmititSlurmLauncher):
         # A task that is killed takes the others with it.
         executor.update_parameters(slurm_srun_args=["--kill-on-bad-exit=1"])
         numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
-        configs = [
-            job_config(self.hydra_context.config_loader, self.config, list(overrides), number)
-            for number, overrides in zip(numbers, job_overrides, strict=True)
-        ]
+        configs = job_configs(self.hydra_context.config_loader, self.config, job_overrides, initial_job_idx)
         count, state = len(job_overrides), Singleton.get_state()
         jobs = executor.map_array(
             self, map(list, job_overrides), ["hydra.sweep.dir"] * count, numbers, map(str, numbers), [state] * count

@@ -53,6 +53,11 @@ class PoseRecord:
     polygon: tuple[float, ...] = ()
     subsets: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def image_name(self) -> str:
+        """What to call the image to people: its own name, and its file's where that is only a number."""
+        return self.image_path.name if str(self.image_id).isdecimal() else str(self.image_id)
+
 
 @dataclass(frozen=True)
 class Annotations:

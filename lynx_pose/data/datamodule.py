@@ -19,7 +19,7 @@ from lynx_pose.data.image_source import ImageFiles, ImageSource
 from lynx_pose.data.samplers import TrainingSampler, ValidationSampler
 from lynx_pose.data.split import Selection, split_records
 from lynx_pose.errors import InputError
-from lynx_pose.machine import usable_cores
+from lynx_pose.machine import free_shared_memory, usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -116,13 +116,28 @@ class PoseDataModule(pl.LightningDataModule):
         """This process and how many there are."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
+    def _workers(self, records: int) -> int:
+        """Return how many loading processes there is work for, and shared memory; without enough they would hang."""
+        workers = min(self.num_workers, records)
+        width, height = self.input_size
+        # Two batches wait in each, one is made, for both sides.
+        needed = 6 * workers * self.batch_size * width * height * 3
+        if workers and needed > (free := free_shared_memory()):
+            log.warning(
+                "/dev/shm has %.0f MB left and %d loading processes need %.0f: images are loaded without them, more "
+                "slowly. In a container, docker run --shm-size=8g, or loader.num_workers=1",
+                *(free / 1e6, workers, needed / 1e6),
+            )
+            return 0
+        return workers
+
     def _loader(
         self, records: Sequence[PoseRecord], augmentation: Augmentation, sampler: Sampler[tuple[int, int]]
     ) -> DataLoader[PoseBatch]:
         dataset = CropDataset(
             records, self.skeleton, self.input_size, self.crop_convention, augmentation, self.seed, self.images
         )
-        workers = min(self.num_workers, len(records))
+        workers = self._workers(len(records))
         return DataLoader(
             dataset,
             batch_size=self.batch_size,

@@ -12,10 +12,12 @@ each part is kept at full size, unless it is so smooth that a half, a third or a
 """
 
 import hashlib
+import io
 import logging
 import os
 import random
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,10 +27,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.progress import track
 
 from lynx_pose.arrays import Pixels
 from lynx_pose.data.annotations import PoseRecord
+from lynx_pose.data.cache_use import CacheUse
 from lynx_pose.data.image import read_checked
 from lynx_pose.data.image_source import THUMBNAIL_SIDE, Bounds, ImageRegion, SourceImage, make_thumbnail
 from lynx_pose.files import atomic_write
@@ -44,7 +48,9 @@ MARGIN = 40
 TOLERANCE = 1.5
 REDUCTIONS = (2, 3, 4)
 # Names the folder: what was written in another layout, or by another measure, is never read.
-LAYOUT = f"regions-1-{TOLERANCE}"
+LAYOUT = f"regions-2-{TOLERANCE}"
+# Bytes of the checksum at a file's end.
+CHECKSUM = 4
 # Seconds after which a half-written file is one that a killed process left.
 ABANDONED = 3600
 
@@ -98,6 +104,7 @@ class ImageCache:
     def __init__(self, folder: str | Path, limit_gb: float):
         self.folder = Path(folder).expanduser() / LAYOUT
         self.limit = int(limit_gb * 1e9)
+        self._use = CacheUse(self.folder)
         self._files: dict[Key, tuple[Path, Path]] = {}
         self._opened: dict[Key, tuple[ImageRegion, Pixels]] = {}
 
@@ -121,8 +128,12 @@ class ImageCache:
         # The sides of a shared split hold the same records.
         records = list({_key(record): record for record in records}.values())
         files = dict(zip(map(_key, records), self._names(records), strict=True))
-        whole = {key: paths for key, paths in files.items() if all(map(_is_whole, paths))}
-        for path in chain.from_iterable(whole.values()):
+        paths = set(chain.from_iterable(files.values()))
+        self._use.note(paths)
+        with ThreadPoolExecutor() as pool:
+            usable = {path for path, is_whole in zip(paths, pool.map(_is_whole, paths), strict=True) if is_whole}
+        whole = {key: pair for key, pair in files.items() if usable.issuperset(pair)}
+        for path in usable:
             _touch(path)
         self._files |= whole
         missing = [record for record in records if _key(record) not in whole]
@@ -146,7 +157,7 @@ class ImageCache:
         random.Random().shuffle(missing)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            room = self._make_room(missing, {path for pair in files.values() for path in pair})
+            room = self._make_room(missing)
             with ThreadPoolExecutor() as pool:
                 written = pool.map(lambda record: _write(record, *files[_key(record)]), room)
                 for _, record in zip(track(written, "decoding images", total=len(room)), room, strict=True):
@@ -157,14 +168,15 @@ class ImageCache:
         if left:
             log.warning("%d of the animals are not in the cache; their images are decoded at each use", left)
 
-    def _make_room(self, missing: Sequence[PoseRecord], kept: set[Path]) -> list[PoseRecord]:
-        """Delete unused files as far as the limit asks for it; return the records that there is room for."""
+    def _make_room(self, missing: Sequence[PoseRecord]) -> list[PoseRecord]:
+        """Delete files that no process uses as far as the limit asks; return the records that there is room for."""
+        kept = self._use.of_all()
         entries = _entries(self.folder)
         used = sum(status.st_size for _, status in entries)
         needed = np.cumsum([_bytes(region_bounds(record)) for record in missing])
         for path, status in sorted(entries, key=lambda entry: entry[1].st_mtime):
             abandoned = path.name.startswith(".") and time.time() - status.st_mtime > ABANDONED
-            unused = not path.name.startswith(".") and path not in kept
+            unused = not path.name.startswith(".") and path.name not in kept
             if abandoned or (unused and used + needed[-1] > self.limit):
                 used -= status.st_size
                 path.unlink(missing_ok=True)
@@ -187,7 +199,8 @@ def _entries(folder: Path) -> list[tuple[Path, os.stat_result]]:
     for path in folder.iterdir():
         # Another process may clear it away meanwhile.
         with suppress(FileNotFoundError):
-            entries.append((path, path.stat()))
+            if path.is_file():
+                entries.append((path, path.stat()))
     return entries
 
 
@@ -216,9 +229,11 @@ def _content(path: Path) -> str:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a file is there and of the size that it says."""
+    """Whether a file is there and as it was written."""
     try:
-        _map(path)
+        content = _map_bytes(path)
+        if zlib.crc32(content[:-CHECKSUM].data).to_bytes(CHECKSUM, "little") != content[-CHECKSUM:].tobytes():
+            raise ValueError("its checksum is another")
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError, RuntimeError) as error:
@@ -235,8 +250,11 @@ def _write(record: PoseRecord, region: Path, thumbnail: Path) -> None:
     part = region_bounds(record)
     pixels = reduce_if_smooth(image[part.top : part.bottom, part.left : part.right])
     for file, content in ((region, cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)), (thumbnail, make_thumbnail(image))):
+        array = io.BytesIO()
+        np.save(array, np.ascontiguousarray(content))
         with atomic_write(file, "wb") as stream:
-            np.save(stream, np.ascontiguousarray(content))
+            stream.write(array.getbuffer())
+            stream.write(zlib.crc32(array.getbuffer()).to_bytes(CHECKSUM, "little"))
 
 
 def reduce_if_smooth(pixels: Pixels) -> Pixels:
@@ -266,10 +284,14 @@ def _map(path: Path) -> Pixels:
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
         start = stream.tell()
     size = int(np.prod(shape))
-    if dtype != np.uint8 or path.stat().st_size != start + size:
+    if dtype != np.uint8 or path.stat().st_size != start + size + CHECKSUM:
         raise ValueError("it has not the size that it says")
-    # Unlike numpy's, torch's maps keep no file open, of which a process may have a thousand or so.
-    return torch.from_file(str(path), shared=False, size=start + size, dtype=torch.uint8)[start:].numpy().reshape(shape)
+    return _map_bytes(path)[start:-CHECKSUM].reshape(shape)
+
+
+def _map_bytes(path: Path) -> NDArray[np.uint8]:
+    """Map all of a file into memory. Unlike numpy's, torch's maps keep no file open, so that thousands may be."""
+    return torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8).numpy()
 
 
 def _read_region(path: Path, record: PoseRecord) -> ImageRegion:

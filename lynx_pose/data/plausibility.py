@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lynx_pose.arrays import Floats
 from lynx_pose.data.annotations import PoseRecord
 from lynx_pose.errors import InputError
 
@@ -55,14 +56,20 @@ def implausible(record: PoseRecord) -> list[str]:
     if spread.max() < 1:
         kinds.append("all keypoints in one place")
     if _share_inside(points, low, low + side) > MOST:
-        beyond = (low + side > 1.2 * size).any()
-        if beyond and (low >= 0).all() and (side <= 1.02 * size).all() and _share_inside(points, low, side) == 1:
+        if reads_as_corners(record.box, record.image_size) and _share_inside(points, low, side) == 1:
             kinds.append("a box that fits as corners x, y, x, y, where x, y, width, height are expected")
     elif _share_inside(points[:, ::-1], low, low + side) > MOST:
         kinds.append("keypoints that lie in their box with x and y exchanged")
     elif _share_inside(points, low - side, low + 2 * side) == 0:
         kinds.append("a box far from its keypoints")
     return kinds
+
+
+def reads_as_corners(box: Floats, size: tuple[int, int]) -> bool:
+    """Whether x, y, width, height lead far out of an image of (width, height), and x, y, x, y would not."""
+    first, second, end = np.asarray(box[:2]), np.asarray(box[2:]), np.asarray(size)
+    leads_out = (first + second > 1.2 * end).any()
+    return bool(leads_out and (first >= 0).all() and (second <= 1.02 * end).all() and (second > first).all())
 
 
 def _share_inside(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:

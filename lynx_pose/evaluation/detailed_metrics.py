@@ -134,17 +134,8 @@ class DetailedMetrics:
 def _sides(poses: Poses, skeleton: Skeleton) -> Metrics:
     """Return how many pairs of left and right are exchanged, or predicted in one place."""
     sides = compare_sides(poses, skeleton)
-
-    def shares(pairs: int | slice) -> Metrics:
-        judged = sides.judged[:, pairs]
-        return {
-            "judged": int(judged.sum()),
-            "exchanged": sides.share(sides.exchanged[:, pairs], judged),
-            "collapsed": sides.share(sides.collapsed[:, pairs], judged),
-        }
-
     names = [f"{skeleton.names[left]}-{skeleton.names[right]}" for left, right in skeleton.pairs]
-    return {"all": shares(slice(None)), "pairs": {name: shares(number) for number, name in enumerate(names)}}
+    return {"all": sides.shares(), "pairs": {name: sides.shares(number) for number, name in enumerate(names)}}
 
 
 def _pck_table(poses: Poses, skeleton: Skeleton, unit: Floats, thresholds: Sequence[float]) -> dict[str, Metrics]:

@@ -69,10 +69,12 @@ def calibrate(cfg: DictConfig, folder: RunFolder, output: Path) -> tuple[Calibra
     task, datamodule = validate_run(cfg, folder, folder.best, output)
     poses = task.metric.poses
     assert poses is not None, "validation has computed them"
-    errors = poses.distances / crop_pixel_sizes(poses, datamodule)[:, None]
+    sizes = crop_pixel_sizes(poses, datamodule)[:, None]
+    errors = poses.distances / sizes
     expected = held_out_errors(poses.scores, errors, poses.visible)
-    parts = reliability(expected[poses.visible], errors[poses.visible])
-    page: str = reliability_figure(parts, len(poses.records)).to_html(include_plotlyjs=True, full_html=True)
+    # The network's certainty is in pixels that it saw, a user's photograph in others.
+    figure = reliability_figure(expected * sizes, poses, datamodule.skeleton.names)
+    page: str = figure.to_html(include_plotlyjs=True, full_html=True)
     return Calibration.fit(poses.scores, errors, poses.visible), page
 
 
@@ -84,24 +86,44 @@ def crop_pixel_sizes(poses: Poses, datamodule: PoseDataModule) -> Floats:
     return np.array([pixel_side(matrix) for matrix in matrices])
 
 
-def reliability_figure(parts: Sequence[tuple[float, float, int]], animals: int) -> go.Figure:
-    """Draw observed over expected errors; on the diagonal, they are what was expected."""
-    expected, observed, counts = zip(*parts, strict=True)
-    end = 1.05 * max(*expected, *observed)
+def reliability_figure(image_errors: Floats, poses: Poses, names: Sequence[str]) -> go.Figure:
+    """Draw observed over expected errors; on the diagonal, they are what was expected.
+
+    Args:
+        image_errors: [N, K] expected, in image pixels.
+        poses: of the N animals.
+        names: of the K keypoints, each of which is a point of its own.
+    """
+    seen = poses.visible
+    expected, observed, counts = zip(*reliability(image_errors[seen], poses.distances[seen]), strict=True)
+    known = [number for number in range(len(names)) if seen[:, number].any()]
+    by_kind = (image_errors, poses.distances)
+    means = [[float(errors[seen[:, number], number].mean()) for number in known] for errors in by_kind]
+    end = 1.05 * max(*expected, *observed, *means[0], *means[1])
     texts = [f"{count} keypoints" for count in counts]
     figure = go.Figure(
         [
             go.Scatter(x=[0, end], y=[0, end], mode="lines", line={"dash": "dot", "color": "#999"}, name="as expected"),
-            go.Scatter(x=expected, y=observed, mode="lines+markers", text=texts, name="observed", line_color="#1f5fa8"),
+            go.Scatter(
+                x=expected, y=observed, mode="lines+markers", text=texts, name="all keypoints", line_color="#1f5fa8"
+            ),
+            go.Scatter(
+                x=means[0],
+                y=means[1],
+                mode="markers",
+                text=[f"{names[number]}, {seen[:, number].sum()} animals" for number in known],
+                name="each keypoint",
+                marker={"color": "#d9822b", "symbol": "circle-open"},
+            ),
         ]
     )
-    title = f"Expected and observed errors ({animals} validation animals, each judged by the others)"
+    title = f"Expected and observed errors ({len(poses.records)} validation animals, each judged by the others)"
     figure.update_layout(
         width=WIDTH,
         height=HEIGHT,
         title={"text": title, "font": {"size": 13}},
-        xaxis_title="expected error, crop pixels",
-        yaxis_title="observed error, crop pixels",
+        xaxis_title="expected error, image pixels",
+        yaxis_title="observed error, image pixels",
         template="simple_white",
     )
     return figure

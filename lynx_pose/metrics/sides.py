@@ -28,10 +28,22 @@ class Sides:
     exchanged: Mask
     collapsed: Mask
 
-    @staticmethod
-    def share(what: Mask, judged: Mask) -> float | None:
-        """Share of the judged pairs of which it is true; None where no pair is judged."""
-        return float(what[judged].mean()) if judged.any() else None
+    def shares(self, pairs: int | slice = slice(None)) -> dict[str, float | int | None]:
+        """Return how many of these pairs are judged, and which shares of them are exchanged and collapsed.
+
+        A share is None where no pair is judged.
+        """
+        judged = self.judged[:, pairs]
+
+        def share(what: Mask) -> float | None:
+            return float(what[:, pairs][judged].mean()) if judged.any() else None
+
+        return {"judged": int(judged.sum()), "exchanged": share(self.exchanged), "collapsed": share(self.collapsed)}
+
+
+def side_shares(poses: Poses, skeleton: Skeleton) -> dict[str, float | int | None]:
+    """Return `Sides.shares` of all pairs."""
+    return compare_sides(poses, skeleton).shares()
 
 
 def compare_sides(poses: Poses, skeleton: Skeleton) -> Sides:

@@ -23,11 +23,15 @@ def find_network(run: str | Path) -> Path:
 def log_embedded(run: str | Path) -> None:
     """Say, where it is the network of this package that is used, what it was trained on."""
     if str(run) == EMBEDDED:
-        log.info(
-            "run=embedded: the network of this package, trained on dogs, cats, sheep, horses and cows, and on no lynx; "
-            "its model card: %s",
-            embedded_checkpoint().with_name("model_card.md"),
-        )
+        card = embedded_checkpoint().with_name("model_card.md")
+        log.info("run=embedded: %s; its model card: %s", describe_network(run), card)
+
+
+def describe_network(run: str | Path) -> str:
+    """Say in words which network it is."""
+    if str(run) == EMBEDDED:
+        return "the network of this package, trained on dogs, cats, sheep, horses and cows, and on no lynx"
+    return str(run)
 
 
 def embedded_checkpoint() -> Path:

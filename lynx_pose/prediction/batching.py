@@ -12,6 +12,7 @@ import numpy as np
 from lynx_pose.arrays import Pixels
 from lynx_pose.data.annotations import check_box
 from lynx_pose.data.image import read_image
+from lynx_pose.data.plausibility import reads_as_corners
 from lynx_pose.errors import InputError
 from lynx_pose.formats.boxes import AnimalBox
 from lynx_pose.prediction.box_sources import BoxSource
@@ -117,7 +118,13 @@ class BatchPredictor:
         usable, problems = [], []
         for box in boxes:
             try:
-                check_box(np.array(box.pixels((width, height))), (width, height))
+                values = np.array(box.pixels((width, height)))
+                check_box(values, (width, height))
+                if reads_as_corners(values, (width, height)):
+                    raise InputError(
+                        f"the box {values.tolist()} leads far out of the image of {width} × {height} pixels, and fits "
+                        "as corners x, y, x, y where x, y, width, height are expected"
+                    )
                 usable.append(box)
             except InputError as error:
                 problems.append(f"{name}: {error}")

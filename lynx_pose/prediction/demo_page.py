@@ -20,7 +20,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 from lynx_pose.arrays import Pixels
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
+from lynx_pose.models.embedded import describe_network
 from lynx_pose.prediction.estimator import AnimalPoses, PoseEstimator, load, to_pixels
+from lynx_pose.visualization.draw import LEFT, MIDDLE, RIGHT
 from lynx_pose.visualization.svg import pose_svg
 
 try:
@@ -38,8 +40,14 @@ SHOWN = 900
 EXAMPLES = 3
 INTRODUCTION = """# Pose of a lynx
 
+Network: {network}
+
 Drop an image. Click two opposite corners of the animal's box in it, or leave the box empty for the whole
 image. Point at a keypoint for its name and confidence."""
+LEGEND = "".join(
+    f'<span style="display:inline-block;width:.8em;height:.8em;margin:0 .4em 0 1em;background:rgb{color}"></span>{side}'
+    for color, side in ((LEFT, "left"), (RIGHT, "right"), (MIDDLE, "middle"))
+)
 Corner = tuple[int, int]
 
 
@@ -53,7 +61,7 @@ def serve(cfg: DictConfig) -> None:
     # All that is uploaded and made lies there, and is gone with the page.
     with tempfile.TemporaryDirectory(prefix="lynx_pose-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
-        page = make_page(estimator, cfg.max_megapixels)
+        page = make_page(estimator, cfg.max_megapixels, describe_network(cfg.run))
         try:
             page.launch(
                 server_name=cfg.host,
@@ -78,8 +86,8 @@ def only_hosts(host: str) -> Middleware:
     return Middleware(TrustedHostMiddleware, allowed_hosts=[*own, host] if host in own else ["*"])
 
 
-def make_page(estimator: PoseEstimator, max_megapixels: float) -> gradio.Blocks:
-    """Build the page around a network."""
+def make_page(estimator: PoseEstimator, max_megapixels: float, network: str) -> gradio.Blocks:
+    """Build the page around a network, which `network` describes in words."""
 
     def find_pose(path: str | None, box: str) -> tuple[str, list[list[Any]], str]:
         try:
@@ -89,31 +97,33 @@ def make_page(estimator: PoseEstimator, max_megapixels: float) -> gradio.Blocks:
 
     # Files of requests are deleted after an hour.
     with gradio.Blocks(title="lynx_pose", analytics_enabled=False, delete_cache=(600, 3600)) as page:
-        gradio.Markdown(INTRODUCTION)
+        gradio.Markdown(INTRODUCTION.format(network=network))
         corner = gradio.State(None)
         with gradio.Row():
             with gradio.Column():
                 upload = gradio.Image(type="filepath", sources=["upload"], label="image")
                 box = gradio.Textbox(label="box: x, y, width, height in pixels", placeholder="the whole image")
+                hint = gradio.Markdown()
                 button = gradio.Button("Find the pose", variant="primary")
-            with gradio.Column():
+            # The pose is what one looks at.
+            with gradio.Column(scale=2):
                 shown = gradio.HTML(label="pose")
                 table = gradio.Dataframe(headers=["keypoint", "x", "y", "confidence"], label="keypoints")
                 download = gradio.DownloadButton("Download as JSON")
         gradio.Examples(examples(), upload, label="rendered examples")
-        upload.select(add_corner, [corner, box], [corner, box])
-        upload.upload(lambda: (None, ""), None, [corner, box])
+        upload.select(add_corner, [corner, box], [corner, box, hint])
+        upload.upload(lambda: (None, "", ""), None, [corner, box, hint])
         button.click(find_pose, [upload, box], [shown, table, download], api_name="pose")
     return page
 
 
-def add_corner(corner: Corner | None, box: str, event: gradio.SelectData) -> tuple[Corner | None, str]:
-    """Note a clicked corner; two of them make a box."""
+def add_corner(corner: Corner | None, box: str, event: gradio.SelectData) -> tuple[Corner | None, str, str]:
+    """Note a clicked corner; two of them make a box. The last of what it returns tells the user so."""
     x, y = (int(value) for value in event.index)
     if corner is None:
-        return (x, y), box
+        return (x, y), box, f"First corner at {x}, {y}; click the opposite one."
     left, top = min(x, corner[0]), min(y, corner[1])
-    return None, f"{left}, {top}, {abs(x - corner[0])}, {abs(y - corner[1])}"
+    return None, f"{left}, {top}, {abs(x - corner[0])}, {abs(y - corner[1])}", "The box is complete."
 
 
 def predict_upload(
@@ -176,11 +186,16 @@ def pose_html(pixels: Pixels, poses: AnimalPoses, skeleton: Skeleton) -> str:
     jpeg = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1].tobytes()
     points, confidences = poses.keypoints[0] * scale, poses.confidences[0]
     overlay = pose_svg(points, confidences, np.ones(len(points), bool), skeleton, size)
+    x, y, width, height = poses.boxes[0] * scale
+    overlay += (
+        f'<svg viewBox="0 0 {size[0]} {size[1]}" style="pointer-events: none"><rect x="{x:.1f}" y="{y:.1f}" '
+        f'width="{width:.1f}" height="{height:.1f}" fill="none" stroke="#fff" stroke-dasharray="6 4"/></svg>'
+    )
     source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
     return (
         "<style>.pose svg {position: absolute; inset: 0; width: 100%}</style>"
         f'<div class="pose" style="position: relative"><img src="{source}" style="width: 100%" '
-        f'alt="image with the pose over it">{overlay}</div>'
+        f'alt="image with the pose over it">{overlay}</div>{LEGEND}'
     )
 
 

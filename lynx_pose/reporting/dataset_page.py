@@ -77,12 +77,15 @@ def _tables(records: Sequence[PoseRecord], light: Sequence[str]) -> list[tuple[s
     individuals = [record.identity or UNKNOWN for record in records]
     known = len(set(individuals) - {UNKNOWN})
     images = {record.image_id: f"{record.image_size[0]} × {record.image_size[1]}" for record in records}
-    return [
-        ("Light", shares(light)),
-        ("Side seen", shares([record.orientation or UNKNOWN for record in records])),
-        (f"Individuals ({known} known)", shares(individuals)),
-        ("Sizes of images", shares(list(images.values()))),
+    tables = [
+        ("Light", list(light)),
+        ("Species", [record.species or UNKNOWN for record in records]),
+        ("Side seen", [record.orientation or UNKNOWN for record in records]),
+        (f"Individuals ({known} known)", individuals),
+        ("Sizes of images", list(images.values())),
     ]
+    # What the dataset does not say of any animal is no table.
+    return [(title, shares(values)) for title, values in tables if set(values) != {UNKNOWN}]
 
 
 def shares(values: Sequence[str]) -> list[CountedShare]:
@@ -120,7 +123,7 @@ def _sample(record: PoseRecord, annotations: Annotations) -> GalleryRow:
     points = transform_points(record.keypoints, matrix)
     svg = pose_svg(points, None, record.visible, annotations.skeleton, (SIDE, SIDE))
     caption = ", ".join(part for part in (record.identity, record.orientation) if part)
-    return GalleryRow(str(record.image_id), jpeg_base64(warp(image, matrix, (SIDE, SIDE))), (Drawing(caption, svg),))
+    return GalleryRow(record.image_name, jpeg_base64(warp(image, matrix, (SIDE, SIDE))), (Drawing(caption, svg),))
 
 
 def _box_histogram(records: Sequence[PoseRecord]) -> str:

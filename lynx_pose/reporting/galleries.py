@@ -119,7 +119,7 @@ def _row(
     drawings = [Drawing("ground truth", truth)]
     for caption, poses in labelled:
         drawings.append(Drawing(caption, _predicted(poses, place, matrix, record, skeleton)))
-    title = f"{record.image_id}" + (f" ({why})" if why else "")
+    title = f"{record.image_name}" + (f" ({why})" if why else "")
     return GalleryRow(title, jpeg_base64(warp(image, matrix, (SIDE, SIDE))), tuple(drawings))
 
 

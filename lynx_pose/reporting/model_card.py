@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from rich.progress import track
 
 from lynx_pose.evaluation.group_metrics import group_metrics
 from lynx_pose.files import write_text
+from lynx_pose.metrics.sides import side_shares
 from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.reporting.html import page_environment
 from lynx_pose.reporting.run_results import Run
@@ -21,20 +23,20 @@ def write_cards(runs: Sequence[Run], validation: Validation | None) -> list[Path
     """Write `model_card.md` into the folder of each completed run that has metrics."""
     template = page_environment().get_template("model_card.md.j2")
     paths = []
-    for run in runs:
-        if run.completed and run.best:
-            poses = validation[run] if validation and run in validation else None
-            shown = {"run": run, "config": run.config, "data": run.summary["data"], "drawn": SYNTHETIC}
-            text = template.render(**shown, **_intervals(poses, validation))
-            paths.append(run.folder.path / NAME)
-            write_text(paths[-1], text)
+    finished = [run for run in runs if run.completed and run.best]
+    for run in track(finished, "model cards", transient=True):
+        poses = validation[run] if validation and run in validation else None
+        shown = {"run": run, "config": run.config, "data": run.summary["data"], "drawn": SYNTHETIC}
+        text = template.render(**shown, **_intervals(poses, validation))
+        paths.append(run.folder.path / NAME)
+        write_text(paths[-1], text)
     return paths
 
 
 def _intervals(poses: Poses | None, validation: Validation | None) -> dict[str, object]:
     """Return the ends of intervals that images leave, [low, high]; None where the poses are gone."""
     if poses is None or validation is None:
-        return {"ap": None, "error": None, "by_keypoint": []}
+        return {"ap": None, "error": None, "by_keypoint": [], "sides": None}
     skeleton = validation.annotations.skeleton
     found = group_metrics(poses, [None] * len(poses.records), skeleton, RESAMPLES)["all"]
     medians = [
@@ -43,4 +45,4 @@ def _intervals(poses: Poses | None, validation: Validation | None) -> dict[str, 
         if seen.any()
     ]
     ap, error = ((found[name]["low"], found[name]["high"]) for name in ("AP", "median_error_px"))
-    return {"ap": ap, "error": error, "by_keypoint": medians}
+    return {"ap": ap, "error": error, "by_keypoint": medians, "sides": side_shares(poses, skeleton)}

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from lynx_pose.files import write_text
+from lynx_pose.metrics.sides import side_shares
 from lynx_pose.reporting.curves import ap_curves, correction_plot, interval_plot, prediction_curves
 from lynx_pose.reporting.galleries import GalleryRow, chosen_rows, learning_row, worst_rows
 from lynx_pose.reporting.html import page_environment
@@ -124,6 +125,7 @@ def render(report: Report) -> str:
         curves=ap_curves(runs, [line for experiment in published for line in published_lines(experiment)]),
         intervals=interval_plot(report.comparisons) if report.comparisons else "",
         findings=report.findings,
+        sides={run.folder.path: _sides(report.validation, run) for run in runs},
         **_pose_parts(report),
     )
 
@@ -152,6 +154,13 @@ def _galleries(runs: Sequence[Run], validation: Validation) -> list[tuple[str, l
         ("One animal through the epochs", learning_row(runs, validation)),
     ]
     return [(title, rows) for title, rows in galleries if rows]
+
+
+def _sides(validation: Validation | None, run: Run) -> dict[str, float | int | None]:
+    """Return how often left and right are exchanged, or in one place; nothing where the poses are not at hand."""
+    if validation is None or run not in validation:
+        return {"exchanged": None, "collapsed": None}
+    return side_shares(validation[run], validation.annotations.skeleton)
 
 
 def _choice(run: Run, group: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from rich.progress import track
 from scipy.stats import mannwhitneyu, t, trim_mean
 
 from lynx_pose.arrays import Floats
@@ -108,10 +109,11 @@ def _resampled(
     images = len({record.image_id for record in validation.records})
     counts = rng.multinomial(images, np.full(images, 1 / images), size=RESAMPLES)
     sigmas = validation.annotations.skeleton.sigmas
-    return {
-        cell: {number: resampled_ap(match_poses(validation[run], sigmas), counts) for number, run in seeds.items()}
-        for cell, seeds in cells.items()
-    }
+    runs = [(cell, number, run) for cell, seeds in cells.items() for number, run in seeds.items()]
+    ap: dict[tuple[str, str], dict[int, Floats]] = {cell: {} for cell in cells}
+    for cell, number, run in track(runs, "resampling images", transient=True):
+        ap[cell][number] = resampled_ap(match_poses(validation[run], sigmas), counts)
+    return ap
 
 
 def _against(row: str, reference: str, cells: Cells, ap: Mapping[tuple[str, str], BySeed]) -> list[Comparison]:

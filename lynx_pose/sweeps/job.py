@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra._internal.callbacks import Callbacks
@@ -11,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobRuntime, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict, read_write
+from rich.progress import track
 
 from lynx_pose.cli import hydra_task
 from lynx_pose.errors import InputError
@@ -19,6 +21,8 @@ from lynx_pose.training.run_folder import RunFolder
 
 # Of a file or folder, in bytes.
 LONGEST_NAME = 255
+# Jobs that take long enough to compose that someone may wonder.
+MANY = 20
 
 
 def job_config(loader: ConfigLoader, sweep: DictConfig, overrides: list[str], index: int) -> DictConfig:
@@ -47,6 +51,12 @@ def job_config(loader: ConfigLoader, sweep: DictConfig, overrides: list[str], in
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = str(folder)
     return config
+
+
+def job_configs(loader: ConfigLoader, sweep: DictConfig, jobs: Sequence[Sequence[str]], first: int) -> list[DictConfig]:
+    """Compose the configurations of jobs, numbered from `first`; of many jobs it shows how far it is."""
+    shown = track(jobs, f"composing {len(jobs)} jobs", disable=len(jobs) < MANY)
+    return [job_config(loader, sweep, list(overrides), number) for number, overrides in enumerate(shown, first)]
 
 
 def job_folder(config: DictConfig) -> RunFolder:

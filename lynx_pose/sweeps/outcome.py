@@ -16,6 +16,9 @@ from lynx_pose.sweeps.job import job_folder
 def failure_from_summary(config: DictConfig, reason: str) -> JobReturn:
     """Make what Hydra gets for a job whose process ended; its summary may know better than `reason` why."""
     folder = job_folder(config)
+    if folder.is_locked():
+        # Two people resumed the sweep at once; how the job ends is the other's to say.
+        return job_return(config, ProcessError(f"{folder.path}: is being trained by another process"))
     summary = folder.read_summary() if folder.summary.is_file() else {"status": "lost"}
     if summary["status"] in ("failed", "interrupted"):
         return job_return(config, ProcessError(summary.get("error", "was interrupted")))

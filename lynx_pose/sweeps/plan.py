@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,20 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
+from rich.progress import track
 
-from lynx_pose.config import WITHOUT_EFFECT, differing_keys, is_under
+from lynx_pose.config import WITHOUT_EFFECT, changed_options, is_under
 from lynx_pose.errors import InputError
+from lynx_pose.sweeps.job import MANY
 from lynx_pose.sweeps.sweep_folder import job_number, started_jobs
 from lynx_pose.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 # What may differ between a sweep and the command that resumes it, because it has no part in the results.
 CHANGEABLE = (*WITHOUT_EFFECT, "trainer.enable_progress_bar")
+# What names and tables say otherwise.
+NAMED = ("model", "aug", "column", "variant", "name")
+LONGEST_SUFFIX = 120
 Overrides = list[str]
 # What tells a job from the others of its sweep.
 Identity = frozenset[tuple[str, str]]
@@ -51,6 +57,20 @@ def combinations(overrides: list[Override]) -> list[Overrides]:
     return [list(job) for job in dict.fromkeys(map(tuple, jobs))]
 
 
+def with_suffixes(jobs: Sequence[Overrides]) -> list[Overrides]:
+    """Have each job's name say what tells it from the others beside model and augmentation, as in -lr=0.001-seed=2."""
+    values = _values([identity(job) for job in jobs])
+    # Another backbone is another architecture, also where all jobs have it.
+    shown = [key for key, own in values.items() if key not in NAMED and (len(own) > 1 or key == "model.backbone.name")]
+    named = []
+    for job in jobs:
+        pairs = [override.partition("=")[::2] for override in job]
+        parts = [f"-{key.rsplit('.', 1)[-1]}={value}" for key, value in pairs if key.lstrip("+~") in shown]
+        suffix = re.sub(r"[^\w.,=+-]+", "_", "".join(parts))[:LONGEST_SUFFIX]
+        named.append([*job, f"sweep.suffix='{suffix}'"] if suffix else list(job))
+    return named
+
+
 def jobs_to_run(jobs: list[Overrides], config: DictConfig, compose: Compose) -> list[Overrides]:
     """Return the overrides of the jobs that are not completed: all of them in a new sweep.
 
@@ -76,7 +96,7 @@ def jobs_to_run(jobs: list[Overrides], config: DictConfig, compose: Compose) -> 
     taken = [job_number(path.name) for path in folder.iterdir() if (path / ".hydra").is_dir()]
     number = max(taken, default=-1)
     left = []
-    for job in jobs:
+    for job in track(jobs, f"comparing {len(jobs)} jobs with the sweep's", disable=len(jobs) < MANY):
         run = earlier.get(identity(job))
         if run is None:
             number += 1
@@ -95,7 +115,7 @@ def _is_incomplete(run: RunFolder, config: DictConfig) -> bool:
     """
     # Only compared: what runs is what was typed.
     then = run.read_config(trust=True)
-    differing = differing_keys(config, then, CHANGEABLE)
+    differing = changed_options(config, then, CHANGEABLE)
     if differing:
         raise InputError(
             f"sweep.resume: {run.path.name} was configured differently in {', '.join(differing)}. Resume the sweep "

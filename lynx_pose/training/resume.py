@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lynx_pose.config import WITHOUT_EFFECT, differing_keys
+from lynx_pose.config import WITHOUT_EFFECT, changed_options
 from lynx_pose.errors import InputError
 from lynx_pose.training.checkpoint import resumable_checkpoint
 from lynx_pose.training.run_folder import RunFolder
@@ -61,7 +61,7 @@ def require_own_folder(cfg: DictConfig, hydra_cfg: DictConfig, folder: RunFolder
         return
     # How long and on what it trains may change as well.
     # Only compared: what runs is what was typed.
-    differing = differing_keys(cfg, folder.read_config(trust=True), (*WITHOUT_EFFECT, "trainer"))
+    differing = changed_options(cfg, folder.read_config(trust=True), (*WITHOUT_EFFECT, "trainer"))
     if differing:
         raise InputError(
             f"ckpt={cfg.ckpt}: that run was configured differently in {', '.join(differing)}. Repeat its "

@@ -59,7 +59,7 @@ def track_summary(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> 
         log.warning("%s", how_to_continue(folder, cfg, hydra_cfg))
         raise SystemExit(1) from None
     except BaseException as error:  # the summary has to say how a run ended, whatever ended it
-        error = explain_out_of_memory(error, cfg)
+        error = explained(error, cfg)
         summary["status"] = "failed"
         summary["error"] = plain_message(error)
         if hydra_cfg.mode == RunMode.MULTIRUN:
@@ -111,19 +111,26 @@ def _write(folder: RunFolder, summary: Summary) -> None:
         log.error("%s: could not be written (%s); the run ended as %s", folder.summary, error, summary["status"])
 
 
-def explain_out_of_memory(error: BaseException, cfg: DictConfig) -> BaseException:
-    """Turn a GPU's lack of memory into a message that says what to change; return other errors as they are."""
-    if not isinstance(error, torch.OutOfMemoryError):
-        return error
+def explained(error: BaseException, cfg: DictConfig) -> BaseException:
+    """Turn errors of torch's that options cause into a message that says what to change; return others as they are."""
     size = cfg.loader.batch_size
-    advice = InputError(
-        f"the GPU has too little memory for loader.batch_size={size} with model={cfg.model.name} in "
-        f"trainer.precision={cfg.trainer.precision}. loader.batch_size={max(1, size // 2)} "
-        "+trainer.accumulate_grad_batches=2 trains with the same number of images a step; "
-        "trainer.precision=bf16-mixed takes about half the memory"
-    )
-    advice.__cause__ = error
-    return advice
+    if isinstance(error, torch.OutOfMemoryError):
+        advice = (
+            f"the GPU has too little memory for loader.batch_size={size} with model={cfg.model.name} in "
+            f"trainer.precision={cfg.trainer.precision}. loader.batch_size={max(1, size // 2)} "
+            "+trainer.accumulate_grad_batches=2 trains with the same number of images a step; "
+            "trainer.precision=bf16-mixed takes about half the memory"
+        )
+    elif isinstance(error, ValueError) and "more than 1 value per channel" in str(error):
+        advice = (
+            f"loader.batch_size={size} leaves a batch of one animal, over which model={cfg.model.name} cannot average "
+            f"its features. loader.batch_size={size + 1}, or a larger model.input_size"
+        )
+    else:
+        return error
+    explanation = InputError(advice)
+    explanation.__cause__ = error
+    return explanation
 
 
 def add_data(summary: Summary, cfg: DictConfig, datamodule: PoseDataModule, continued: bool) -> None:

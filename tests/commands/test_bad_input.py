@@ -11,6 +11,8 @@ from small_datasets import lynx_pose_content, write_lynx_pose
         (["data=lynx"], "please give them: data.root=..."),
         (["data=lynx", "data.root=nowhere"], "data.root=nowhere: there is no such folder"),
         (["aug=colour"], "aug=colour: there is no such choice; did you mean color?"),
+        (["hydra.run.dir=/proc/run"], "hydra.run.dir=/proc/run: cannot be written to"),
+        (["-m", "hydra.sweep.dir=/proc/sweep"], "hydra.sweep.dir=/proc/sweep: cannot be written to"),
         (["data.rot=x"], "there is no option data.rot=; did you mean data.root=?"),
     ],
 )

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import stat
 import time
@@ -40,7 +41,7 @@ def _dataset(folder, count=6, size=(96, 64), box=None):
 
 
 def _files(folder):
-    return sorted(path for path in (folder / LAYOUT).iterdir())
+    return sorted((folder / LAYOUT).glob("*.npy"))
 
 
 @pytest.mark.parametrize("crop_convention", [CropConvention.CLASSIC, CropConvention.UDP])
@@ -145,13 +146,25 @@ def test_runs_share_files_and_a_changed_image_gets_its_own(small_lynx, tmp_path)
     np.testing.assert_array_equal(plain_crop(cache(records[0]), matrix, (64, 64)), expected)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "other"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "other", "one bit", "zeros", "shape"])
 def test_a_damaged_file_is_said_and_written_again(small_lynx, tmp_path, caplog, damage):
     records = lynx_pose_raw.read(str(small_lynx)).records
     _cache(tmp_path, records)
     file = _files(tmp_path)[0]
     content = file.read_bytes()
-    file.write_bytes({"truncated": content[:-100], "empty": b"", "other": b"something else"}[damage])
+    flipped = bytearray(content)
+    flipped[500] ^= 1
+    damaged = {
+        "truncated": content[:-100],
+        "empty": b"",
+        "other": b"something else",
+        "one bit": bytes(flipped),
+        "zeros": content[:-2000] + bytes(2000),
+        # Rows for columns, as a program of another order would have written them.
+        "shape": re.sub(rb"\((\d+), (\d+), ", rb"(\2, \1, ", content, count=1),
+    }
+    assert damaged[damage] != content
+    file.write_bytes(damaged[damage])
     with caplog.at_level(logging.WARNING):
         cache = _cache(tmp_path, records)
     assert caplog.text.count("is damaged and written again") >= 1
@@ -221,6 +234,33 @@ def test_the_limit_is_kept_and_what_is_unused_goes_first(tmp_path, caplog, monke
     kinds = [isinstance(cache(record), CachedImage) for record in first]
     assert any(kinds)
     assert not all(kinds)
+
+
+def test_what_another_process_uses_is_kept(tmp_path, caplog):
+    """A run with a small limit takes no photographs from those that train, whatever the time of their last use."""
+    first, second = (_dataset(tmp_path / str(width), size=(width, 300)) for width in (400, 401))
+    context = multiprocessing.get_context("fork")
+    ready, ended = context.Event(), context.Event()
+    other = context.Process(target=_use, args=(first, tmp_path / "cache", ready, ended))
+    other.start()
+    ready.wait(30)
+    theirs = _files(tmp_path / "cache")
+    for path in theirs:
+        os.utime(path, (0, 0))
+    _cache(tmp_path / "cache", second, limit_gb=1e-6)
+    assert set(theirs) <= set(_files(tmp_path / "cache"))
+    assert "data.cache_gb=" in caplog.text
+    os.kill(other.pid, signal.SIGKILL)
+    other.join()
+    _cache(tmp_path / "cache", second, limit_gb=1e-6)
+    assert not set(theirs) & set(_files(tmp_path / "cache"))
+
+
+def _use(records, folder, ready, ended):
+    cache = _cache(folder, records)
+    ready.set()
+    ended.wait(60)
+    assert cache
 
 
 def test_several_processes_build_at_once_and_one_is_killed(tmp_path):

@@ -62,14 +62,15 @@ def test_a_sweep_of_runs_of_two_processes(data, tmp_path):
     )
     assert process.returncode == 1
     jobs = {folder.name: folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir()}
-    assert sorted(jobs) == ["0-tiny-flip", "1-tiny-flip", "2-tiny-noise", "3-tiny-noise"]
-    good, bad = [jobs["0-tiny-flip"], jobs["2-tiny-noise"]], [jobs["1-tiny-flip"], jobs["3-tiny-noise"]]
+    names = [f"{n}-tiny-{('flip', 'noise')[n // 2]}-train_fraction={(0.7, 7)[n % 2]}" for n in range(4)]
+    assert sorted(jobs) == names
+    good, bad = [jobs[names[0]], jobs[names[2]]], [jobs[names[1]], jobs[names[3]]]
     assert [summary(job)["status"] for job in good + bad] == ["completed"] * 2 + ["failed"] * 2
     assert all(len(list(job.glob("wandb/offline-run-*"))) == 1 for job in good)
     assert all((job / "rank-1.log").is_file() for job in good)
     last = process.stderr.strip().splitlines()[-5:-2]
     assert last[0].startswith("2 of 4 jobs failed")
-    assert [line.split(":")[0].strip() for line in last[1:]] == ["1-tiny-flip", "3-tiny-noise"]
+    assert [line.split(":")[0].strip() for line in last[1:]] == [names[1], names[3]]
     assert all("data.split=random" in line for line in last[1:])
     assert "Traceback" not in process.stderr
     wait_for(lambda: not processes_of(tmp_path), 20)

@@ -154,5 +154,7 @@ def test_sides_that_are_exchanged_or_in_one_place(poses):
     assert sides.judged[3].tolist() == [True, True, *[False] * 6]
     assert [row.all() for row in sides.exchanged] == [False, True, False, False]
     assert [row.all() for row in sides.collapsed] == [False, False, True, False]
-    assert sides.share(sides.collapsed, sides.judged) == pytest.approx(8 / 26)
-    assert sides.share(sides.collapsed, np.zeros_like(sides.judged)) is None
+    assert sides.shares()["judged"] == 26
+    assert sides.shares()["collapsed"] == pytest.approx(8 / 26)
+    none = replace(sides, judged=np.zeros_like(sides.judged))
+    assert none.shares() == {"judged": 0, "exchanged": None, "collapsed": None}

@@ -27,7 +27,7 @@ def estimator(trained):
 
 @pytest.fixture
 def address(estimator):
-    page = make_page(estimator, max_megapixels=1)
+    page = make_page(estimator, max_megapixels=1, network="a network of three animals")
     _, address, _ = page.launch(quiet=True, prevent_thread_lock=True, server_name="127.0.0.1", max_file_size="1mb")
     yield address
     page.close()
@@ -109,9 +109,10 @@ def test_two_corners_make_a_box():
         def __init__(self, *index):
             self.index = index
 
-    corner, box = add_corner(None, "", Click(50, 10))
+    corner, box, hint = add_corner(None, "", Click(50, 10))
     assert (corner, box) == ((50, 10), "")
-    assert add_corner(corner, box, Click(20, 40)) == (None, "20, 10, 30, 30")
+    assert "50, 10" in hint
+    assert add_corner(corner, box, Click(20, 40))[:2] == (None, "20, 10, 30, 30")
 
 
 def test_what_cannot_be_looked_at(estimator, tmp_path):

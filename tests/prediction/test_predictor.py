@@ -40,7 +40,9 @@ def images(trained, tmp_path):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(trained.parent / "data" / "Traps" / f"{number:03d}.jpg", folder / name)
     (folder / "b" / "4.jpg").write_bytes(b"no picture")
-    boxes = "file,x,y,width,height,mediaID\na/0.jpg,10,10,60,40,m0\na/0.jpg,500,0,9,9,m0\nb/2.jpg,0,0,96,64,m2\n"
+    boxes = "file,x,y,width,height,mediaID\na/0.jpg,10,10,60,40,m0\nb/2.jpg,0,0,96,64,m2\n"
+    # One beside the image, and one that fits as corners.
+    boxes += "a/0.jpg,500,0,9,9,m0\na/0.jpg,30,20,90,60,m0\n"
     many = "".join(f"b/3.jpg,{n},5,40,40,m3\n" for n in range(50))
     (tmp_path / "boxes.csv").write_text(boxes + "a/1.jpg,,,,,m1\n" + many)
     return folder
@@ -61,6 +63,9 @@ def test_a_folder_with_boxes(trained, images, tmp_path, caplog):
     assert len(found.poses) == 5
     problems = (output / "problems.txt").read_text()
     assert "a/0.jpg: the box [500.0, 0.0, 9.0, 9.0] lies outside the image of 96×64" in problems
+    assert (
+        "a/0.jpg: the box [30.0, 20.0, 90.0, 60.0] leads far out of the image of 96 × 64 pixels, and fits" in problems
+    )
     assert "4.jpg: the image cannot be decoded" in problems
     assert "images and videos: 5; animals: 52" in caplog.text
     drawn = cv2.imread(str(output / "drawn" / "b" / "3.jpg"))

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from lynx_pose import machine
 from lynx_pose.errors import InputError
 from lynx_pose.machine import MachineShare, jobs_at_once
-from lynx_pose.sweeps.plan import combinations, jobs_to_run
+from lynx_pose.sweeps.outcome import failure_from_summary
+from lynx_pose.sweeps.plan import combinations, jobs_to_run, with_suffixes
 from lynx_pose.sweeps.status import read_states, states_table
 from lynx_pose.training.run_folder import RunFolder
 
@@ -78,6 +79,27 @@ def test_what_is_not_completed_keeps_its_folder_and_new_jobs_get_new_numbers(beg
     assert _left(begun, "seed=1", "model=a") == {}
 
 
+def test_names_say_what_tells_jobs_apart():
+    def suffixes(*arguments):
+        jobs = with_suffixes(_jobs(*arguments))
+        return [next((one for one in job if one.startswith("sweep.suffix")), "") for job in jobs]
+
+    assert suffixes("model=a,b", "aug=x,y") == [""] * 4
+    assert suffixes("model=a,b", "seed=1", "+optimizer.lr=0.1") == ["", ""]
+    assert suffixes("model=a", "optimizer.lr=1e-3,1e-2") == [
+        "sweep.suffix='-lr=0.001'",
+        "sweep.suffix='-lr=0.01'",
+    ]
+    assert suffixes("model=r50", "model.backbone.name=convnext_atto") == ["sweep.suffix='-name=convnext_atto'"]
+    assert suffixes("init.path=a/b,'c d'", "seed=1,2")[3] == "sweep.suffix='-path=_c_d_-seed=2'"
+
+
+def test_a_name_has_no_part_in_what_is_resumed(begun):
+    overrides = begun / "1-a" / ".hydra" / "overrides.yaml"
+    overrides.write_text(json.dumps([*json.loads(overrides.read_text()), "sweep.suffix='-seed=2'"]))
+    assert _left(begun, "model=a", "seed=1,2") == {("model=a", "seed=2"): "1-a"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -100,6 +122,16 @@ def test_another_configuration_is_refused_with_its_keys(begun):
 def test_a_sweep_that_is_running_is_refused(begun):
     with RunFolder(begun / "2-b").locked(), pytest.raises(InputError, match="2-b is being trained at this moment"):
         _left(begun, "model=a,b", "seed=1,2")
+
+
+def test_of_two_that_resume_at_once_the_slower_leaves_the_others_job_alone(begun):
+    config = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(begun / "2-b")}, "overrides": {"task": []}}})
+    with RunFolder(begun / "2-b").locked():
+        returned = failure_from_summary(config, "ended with code 1")
+    assert "is being trained by another process" in str(returned._return_value)
+    assert RunFolder(begun / "2-b").read_summary() == {"status": "running"}
+    failure_from_summary(config, "ended with code 1")
+    assert RunFolder(begun / "2-b").read_summary()["status"] == "failed"
 
 
 def test_no_sweep_is_refused(tmp_path):

@@ -79,15 +79,18 @@ def test_a_sweep_is_resumed(whole, data, tmp_path):
     options = [*options, "logger=none", "hydra.launcher.jobs=1"]
     sweep = [*options, "data.train_fraction=0.75,7"]
     process = _start("-m", *sweep, "seed=0,1", f"hydra.sweep.dir={folder}", cwd=tmp_path, start_new_session=True)
-    wait_for((folder / "1-tiny-geometric" / "summary.json").is_file)
-    wait_for((folder / "0-tiny-geometric" / "checkpoints" / "last.ckpt").is_file)
+    # The folders of the first attempt keep their names when more jobs are added.
+    names = [f"{n}-tiny-geometric-train_fraction={n // 2 * 6.25 + 0.75:g}-seed={n % 2}" for n in range(4)]
+    wait_for((folder / names[1] / "summary.json").is_file)
+    wait_for((folder / names[0] / "checkpoints" / "last.ckpt").is_file)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     wait_for(lambda: not processes_of(folder), 40)
-    first = folder / "0-tiny-geometric"
+    first = folder / names[0]
     process = run("train", "-m", *sweep, "seed=0,1,2", f"sweep.resume={folder}", cwd=tmp_path, check=False)
     jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
-    assert [job["folder"] for job in jobs] == [f"{number}-tiny-geometric" for number in range(6)]
+    assert [job["folder"].split("-")[0] for job in jobs] == [str(number) for number in range(6)]
+    assert [job["folder"] for job in jobs][:2] == names[:2]
     assert [job["status"] for job in jobs].count("completed") == 3
     assert [job["status"] for job in jobs].count("failed") == 3
     assert_same_result(first, uninterrupted)
@@ -144,7 +147,7 @@ def test_jobs_side_by_side_share_the_cores(data, tmp_path):
     options = ["data=lynx", f"data.root={data}", *QUICK, "model.input_size=[64,64]", "logger=none"]
     arguments = [*options, "seed=1,2", "trainer.max_epochs=1", "hydra.launcher.jobs=2", "hydra.sweep.dir=sweep"]
     run("train", "-m", *arguments, cwd=tmp_path, OMP_NUM_THREADS="")
-    jobs = [tmp_path / "sweep" / f"{number}-tiny-geometric" for number in range(2)]
+    jobs = [tmp_path / "sweep" / f"{number}-tiny-geometric-seed={number + 1}" for number in range(2)]
     assert [summary(job)["status"] for job in jobs] == ["completed"] * 2
     share = max(1, len(os.sched_getaffinity(0)) // 2)
     assert {summary(job)["threads"] for job in jobs} == {share}

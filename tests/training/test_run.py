@@ -108,6 +108,9 @@ def test_continuing_with_other_options_names_them(whole_run, data):
     process = run("train", *options, f"ckpt={whole_run}/checkpoints/last.ckpt", cwd=whole_run.parent, check=False)
     assert process.returncode == 1
     assert "configured differently in seed, flip_test" in process.stderr
+    options = ["data=lynx", f"data.root={data}", *QUICK, "trainer.max_epochs=5", "data.cache=none"]
+    process = run("train", *options, f"ckpt={whole_run}/checkpoints/last.ckpt", cwd=whole_run.parent, check=False)
+    assert "configured differently in data.cache." in process.stderr
     assert summary(whole_run)["status"] == "completed"
 
 

@@ -13,7 +13,7 @@ from lynx_pose.visualization.draw import draw_pose
 
 
 class PoseImages(pl.Callback):
-    """Draw the first crops of the first validation batch.
+    """Draw the first crops of the first validation batch: the annotation on the left, the prediction on the right.
 
     Args:
         every_n_epochs: how often; 0 never.
@@ -43,13 +43,11 @@ class PoseImages(pl.Callback):
         crops = batch.image[: self.count]
         with torch.no_grad():
             keypoints, scores = pl_module.net.predict(crops)
+        truth, found = (points[: self.count].float().cpu().numpy() for points in (batch.keypoints, keypoints))
+        seen, sure = batch.visible[: self.count].cpu().numpy(), scores.float().cpu().numpy() > self.min_confidence
+        skeleton = pl_module.skeleton
         drawn = [
-            draw_pose(crop, points.astype(np.float64), confidence > self.min_confidence, pl_module.skeleton)
-            for crop, points, confidence in zip(
-                crops.cpu().numpy(),
-                keypoints.float().cpu().numpy(),
-                scores.float().cpu().numpy(),
-                strict=True,
-            )
+            np.hstack([draw_pose(crop, truth[n], seen[n], skeleton), draw_pose(crop, found[n], sure[n], skeleton)])
+            for n, crop in enumerate(crops.cpu().numpy())
         ]
         trainer.logger.log_image("val/poses", drawn)
