@@ -81,9 +81,10 @@ class RequireWritableFolder(Callback):
 
 
 def _require_writable(option: str, folder: Path) -> None:
+    # Nothing is made yet: other options may be wrong.
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
+        with TemporaryFile(dir=existing):
             pass
     except OSError as error:
         # Hydra makes a warning of any other exception.

@@ -24,6 +24,7 @@ class View:
         box_size: [2] width and height of the annotated box.
         keypoints: [K, 2] in pixels of the (mirrored) image.
         visible: [K] bool.
+        occluded: [K] bool, of the visible those that something hides, as far as the dataset says.
         image_width: pixels.
         mirrored: whether left and right are swapped.
     """
@@ -32,6 +33,7 @@ class View:
     box_size: Floats
     keypoints: Floats
     visible: Mask
+    occluded: Mask
     image_width: int
     mirrored: bool = False
 
@@ -68,6 +70,7 @@ class Flip(GeometricTransform):
             view.with_crop(center=mirror(view.crop.center)),
             keypoints=mirror(view.keypoints[order]),
             visible=view.visible[order],
+            occluded=view.occluded[order],
             mirrored=not view.mirrored,
         )
 

@@ -29,13 +29,18 @@ class PoseRecord:
         box: [4] x, y, width, height in image pixels.
         keypoints: [K, 2] in image pixels, x before y; zeros where not labelled.
         visible: [K] bool, true where the point is labelled and inside the image.
+        occluded: [K] bool, true where it is labelled though something hides it, as far as the dataset says.
         area: square pixels of the object, the square of the scale in OKS.
         source: file and record, for messages.
         identity: the individual's name, where known.
         species: its name, where the dataset has several.
         orientation: the side that the camera sees, where known.
+        place: the camera or its site, where known.
+        sequence: the burst, event or encounter that the image belongs to, where known.
+        time: when it was taken, as the dataset writes it, where known.
+        light: what it was taken in, such as `day` or `infrared`, where the dataset says.
         polygon: flat outline x, y, x, y, … in image pixels, where known.
-        subsets: the side (`train` or `val`) on which each of the dataset's own splits puts this record.
+        subsets: the side (`train`, `val` or `test`) on which each of the dataset's own splits puts this record.
     """
 
     id: str
@@ -50,8 +55,17 @@ class PoseRecord:
     identity: str | None = None
     species: str | None = None
     orientation: str | None = None
+    place: str | None = None
+    sequence: str | None = None
+    time: str | None = None
+    light: str | None = None
     polygon: tuple[float, ...] = ()
     subsets: Mapping[str, str] = field(default_factory=dict)
+    occluded: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
+
+    def __post_init__(self) -> None:
+        if not self.occluded.size:
+            object.__setattr__(self, "occluded", np.zeros(len(self.visible), dtype=bool))
 
     @property
     def image_name(self) -> str:
@@ -85,6 +99,7 @@ def make_record(
     source: str,
     skipped: Counter[str],
     area: float | None = None,
+    occluded: Mask | None = None,
     **rest: object,
 ) -> PoseRecord:
     """Check one annotation's geometry and return its record.
@@ -113,6 +128,7 @@ def make_record(
         box=values,
         keypoints=np.where(visible[:, None], keypoints, 0.0),
         visible=visible,
+        occluded=visible & occluded if occluded is not None else np.zeros(len(visible), dtype=bool),
         area=float(area or values[2] * values[3]),
         image_size=image_size,
         source=source,

@@ -17,7 +17,7 @@ from lynx_pose.data.dataset import CropDataset, PoseBatch, collate
 from lynx_pose.data.image import read_checked
 from lynx_pose.data.image_source import ImageFiles, ImageSource
 from lynx_pose.data.samplers import TrainingSampler, ValidationSampler
-from lynx_pose.data.split import Selection, split_records
+from lynx_pose.data.split import Selection, Sides, SplitOptions
 from lynx_pose.errors import InputError
 from lynx_pose.machine import free_shared_memory, usable_cores
 
@@ -32,11 +32,9 @@ class PoseDataModule(pl.LightningDataModule):
         augmentation: of the training side; the validation side has none.
         crop_convention: of the head's codec.
         input_size: (width, height) of the crop.
-        split: name of the split, see `split_records`.
-        train_fraction: share of the training side where the split is drawn.
-        split_seed: of that draw.
-        selection: what of both sides takes part.
-        kept_split: ids of both sides, where an earlier run has settled them.
+        split: divides the records.
+        selection: what of the sides takes part.
+        kept_split: ids of all sides, where an earlier run has settled them.
         seed: of the run.
         batch_size: samples in a batch of one process.
         num_workers: loading processes; None takes one for each core that this process may use, 8 at most.
@@ -50,9 +48,7 @@ class PoseDataModule(pl.LightningDataModule):
         augmentation: Augmentation,
         crop_convention: CropConvention,
         input_size: tuple[int, int],
-        split: str = "random",
-        train_fraction: float = 0.75,
-        split_seed: int = 0,
+        split: SplitOptions | None = None,
         selection: Selection | None = None,
         kept_split: dict[str, list[str]] | None = None,
         seed: int = 0,
@@ -77,10 +73,10 @@ class PoseDataModule(pl.LightningDataModule):
         if on_error == "skip":
             records = _with_readable_images(records, self.skipped)
         if kept_split:
-            self.train_records, self.val_records = _restore_split(records, kept_split)
+            sides = _restore_split(records, kept_split)
         else:
-            sides = split_records(records, split, train_fraction, split_seed)
-            self.train_records, self.val_records = (selection or Selection())(*sides)
+            sides = (selection or Selection())((split or SplitOptions())(records))
+        self.train_records, self.val_records, self.test_records = sides
 
     def state_dict(self) -> dict[str, int]:
         """Return what a checkpoint, written at the end of an epoch, has to remember: the epoch after it."""
@@ -94,8 +90,18 @@ class PoseDataModule(pl.LightningDataModule):
     @property
     def split_ids(self) -> dict[str, list[str]]:
         """Ids of the records on each side, to be kept with the run."""
-        sides = {"train": self.train_records, "val": self.val_records}
+        sides = {"train": self.train_records, "val": self.val_records, "test": self.test_records}
         return {side: [record.id for record in records] for side, records in sides.items()}
+
+    def validate_on_test(self) -> None:
+        """Let the third side take the place of the validation side.
+
+        Raises:
+            InputError: there is none.
+        """
+        if not self.test_records:
+            raise InputError("side=test: the run has no third side; train with data.test=0.15, or data.test=own")
+        self.val_records = self.test_records
 
     def setup(self, stage: str) -> None:
         """Open the images that a stage of Lightning's (`fit` or `validate`) needs."""
@@ -173,15 +179,13 @@ def _with_readable_images(records: Sequence[PoseRecord], skipped: Counter[str]) 
     return kept
 
 
-def _restore_split(
-    records: Sequence[PoseRecord], split: dict[str, list[str]]
-) -> tuple[list[PoseRecord], list[PoseRecord]]:
+def _restore_split(records: Sequence[PoseRecord], split: dict[str, list[str]]) -> Sides:
     """Return the sides of an earlier run."""
     by_id = {record.id: record for record in records}
-    missing = [name for side in ("train", "val") for name in split[side] if name not in by_id]
+    missing = [name for names in split.values() for name in names if name not in by_id]
     if missing:
         raise InputError(
             f"{len(missing)} records of the run's split are not in the dataset any more, the first is "
             f"{missing[0]}: the annotations have changed since. Use the files that the run was trained on"
         )
-    return [by_id[name] for name in split["train"]], [by_id[name] for name in split["val"]]
+    return Sides(*([by_id[name] for name in split.get(side, [])] for side in ("train", "val", "test")))

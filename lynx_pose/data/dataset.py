@@ -31,6 +31,7 @@ class PoseBatch(NamedTuple):
         image: [B, H, W, 3] uint8 RGB crops.
         keypoints: [B, K, 2] float32 in crop pixels, x before y; meaningless where not visible.
         visible: [B, K] bool.
+        occluded: [B, K] bool, of the visible those that something hides, as far as the dataset says.
         matrix: [B, 2, 3] float64, image pixels to crop pixels.
         record_index: [B] int64 positions of the records in their dataset.
     """
@@ -38,6 +39,7 @@ class PoseBatch(NamedTuple):
     image: Tensor
     keypoints: Tensor
     visible: Tensor
+    occluded: Tensor
     matrix: Tensor
     record_index: Tensor
 
@@ -87,6 +89,7 @@ class CropDataset(Dataset[PoseBatch]):
             image=torch.from_numpy(np.stack(crops)),
             keypoints=torch.from_numpy(np.stack([view.keypoints for view in views]).astype(np.float32)),
             visible=torch.from_numpy(np.stack([view.visible for view in views])),
+            occluded=torch.from_numpy(np.stack([view.occluded for view in views])),
             matrix=torch.from_numpy(np.stack(matrices)),
             record_index=torch.tensor([position for _, position in indices]),
         )
@@ -101,6 +104,7 @@ class CropDataset(Dataset[PoseBatch]):
             box_size=record.box[2:],
             keypoints=record.keypoints,
             visible=record.visible,
+            occluded=record.occluded,
             image_width=record.image_size[0],
         )
         view = self.augmentation.view(view, self.skeleton, key)

@@ -1,9 +1,11 @@
-"""Which records train and which validate."""
+"""Which records train, which validate, and which are looked at once."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,15 +14,37 @@ from lynx_pose.errors import InputError
 
 log = logging.getLogger(__name__)
 Split = tuple[list[PoseRecord], list[PoseRecord]]
+# The dataset's own test side.
+OWN = "own"
+
+
+# What a strategy keeps on one side, beside the image: fields of the records. A burst shows one moment many times.
+STRATEGIES: dict[str, tuple[str, ...]] = {
+    "random": ("sequence",),
+    "image": (),
+    "sequence": ("sequence",),
+    "identity": ("sequence", "identity"),
+    "place": ("sequence", "place"),
+    "species": ("sequence", "species"),
+}
+SHARED = "shared"
+
+
+class Sides(NamedTuple):
+    """Records to train on, those that choose the epoch and the configuration, and those that are looked at once."""
+
+    train: list[PoseRecord]
+    val: list[PoseRecord]
+    test: list[PoseRecord]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What of both sides of a split takes part.
+    """What of the sides of a split takes part.
 
     Args:
         train_species: names of the species to train on; None takes all.
-        val_species: names of the species to validate on; None takes all.
+        val_species: names of the species to validate and to test on; None takes all.
         train_animals: how many animals to train on; None takes all.
         seed: of their draw; each draw contains the smaller ones of the same seed.
     """
@@ -30,20 +54,21 @@ class Selection:
     train_animals: int | None = None
     seed: int = 0
 
-    def __call__(self, train: Sequence[PoseRecord], val: Sequence[PoseRecord]) -> Split:
-        """Return the chosen records of both sides, in their order.
+    def __call__(self, sides: Sides) -> Sides:
+        """Return the chosen records of all sides, in their order.
 
         Raises:
             InputError: a side has no animal of a species, or fewer animals than wanted.
         """
-        train = _of_species(train, self.train_species, "data.train_species")
-        val = _of_species(val, self.val_species, "data.val_species")
+        train = _of_species(sides.train, self.train_species, "data.train_species")
+        val = _of_species(sides.val, self.val_species, "data.val_species")
+        test = _of_species(sides.test, self.val_species, "data.val_species") if sides.test else []
         if self.train_animals is None:
-            return train, val
+            return Sides(train, val, test)
         if not 0 < self.train_animals <= len(train):
             raise InputError(f"data.train_animals={self.train_animals}: there are {len(train)} animals to train on")
         order = np.random.default_rng(self.seed).permutation(len(train))
-        return [train[index] for index in sorted(order[: self.train_animals])], val
+        return Sides([train[index] for index in sorted(order[: self.train_animals])], val, test)
 
 
 def _of_species(records: Sequence[PoseRecord], species: Sequence[str] | None, option: str) -> list[PoseRecord]:
@@ -55,66 +80,129 @@ def _of_species(records: Sequence[PoseRecord], species: Sequence[str] | None, op
     return [record for record in records if species is None or record.species in species]
 
 
-def random_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:
-    """Put `fraction` of the images at random on the training side; one image never serves both."""
-    return _by_group(records, _image_names(records), fraction, seed)
-
-
-def identity_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:
-    """Keep every known individual on one side; animals without a name go by their image.
-
-    An image that shows a named animal follows that animal, and so do all individuals in it.
-
-    Raises:
-        InputError: no animal has a name, so nothing would keep individuals apart.
-    """
-    if not any(record.identity for record in records):
-        raise InputError("data.split=identity: no animal of this dataset has a name; data.split=random needs none")
-    return _by_group(records, _connected_groups(records), fraction, seed)
-
-
-def shared_split(records: Sequence[PoseRecord], fraction: float, seed: int) -> Split:
-    """Put every record on both sides: for overfitting a few images on purpose."""
-    return list(records), list(records)
-
-
-STRATEGIES: dict[str, Callable[[Sequence[PoseRecord], float, int], Split]] = {
-    "random": random_split,
-    "identity": identity_split,
-    "shared": shared_split,
-}
-
-
-def split_records(records: Sequence[PoseRecord], name: str, fraction: float, seed: int) -> Split:
-    """Split by a strategy of ours or by one of the dataset's own splits.
+@dataclass(frozen=True)
+class SplitOptions:
+    """How records are divided.
 
     Args:
-        records: all usable records.
-        name: `random`, `identity`, `shared`, or the name of a split that the dataset defines.
-        fraction: share of the training side, for strategies that draw.
+        name: `random`, `image`, `sequence`, `identity`, `place`, `species`, `shared`, or a split that the dataset
+            defines. All but `image` and `shared` keep bursts together, where the dataset knows them.
+        train_fraction: share of the training side, where the split is drawn.
         seed: of the draw; independent of the run's seed, so that repeated runs share their validation set.
-
-    Raises:
-        InputError: no such split, or one of the sides stays empty.
+        test: share of a third side, or `own` for the dataset's; None has none, and the dataset's own joins validation.
+        fold: which of `folds` parts validates, for cross-validation; None draws one split.
+        folds: how many parts there are.
     """
-    own = sorted({split for record in records for split in record.subsets})
-    if name in STRATEGIES:
-        train, val = STRATEGIES[name](records, fraction, seed)
-    elif name in own:
-        train = [record for record in records if record.subsets.get(name) == "train"]
-        val = [record for record in records if record.subsets.get(name) == "val"]
-    else:
-        raise InputError(
-            f"data.split={name}: this dataset can be split by {', '.join([*STRATEGIES, *own])}, nothing else"
+
+    name: str = "random"
+    train_fraction: float = 0.75
+    seed: int = 0
+    test: float | str | None = None
+    fold: int | None = None
+    folds: int = 5
+
+    def __call__(self, records: Sequence[PoseRecord]) -> Sides:
+        """Divide all usable records.
+
+        Raises:
+            InputError: there is no such split, or one of the sides stays empty.
+        """
+        self._check()
+        if self.name == SHARED:
+            return Sides(list(records), list(records), [])
+        own = sorted({split for record in records for split in record.subsets})
+        if self.name in STRATEGIES:
+            sides = self._drawn(records)
+        elif self.name in own:
+            sides = self._own(records)
+        else:
+            raise InputError(
+                f"data.split={self.name}: this dataset can be split by {', '.join([*STRATEGIES, SHARED, *own])}, "
+                "nothing else"
+            )
+        self._require_filled(sides)
+        _require_apart(sides.train, sides.val)
+        for side in ("val", "test"):
+            warn_of_leaks(sides.train, getattr(sides, side), side)
+        return sides
+
+    def _check(self) -> None:
+        if isinstance(self.test, str) and self.test != OWN:
+            raise InputError(f"data.test={self.test}: must be a share such as 0.15, {OWN}, or null")
+        if isinstance(self.test, float | int) and not 0 < self.test < 1:
+            raise InputError(f"data.test={self.test}: must lie between 0 and 1")
+        if self.fold is not None and not 0 <= self.fold < self.folds:
+            raise InputError(f"data.fold={self.fold}: must be one of 0 to {self.folds - 1} (data.folds={self.folds})")
+
+    def _drawn(self, records: Sequence[PoseRecord]) -> Sides:
+        fields = STRATEGIES[self.name]
+        wanted = fields[-1] if fields and self.name not in ("random", "image") else None
+        if wanted and not any(getattr(record, wanted) for record in records):
+            what = "name" if wanted == "identity" else wanted
+            raise InputError(
+                f"data.split={self.name}: no animal of this dataset has a {what}; data.split=random needs none"
+            )
+        test: list[PoseRecord] = []
+        rest = list(records)
+        if self.test == OWN:
+            raise InputError(f"data.test={OWN}: data.split={self.name} is drawn; give a share, such as data.test=0.15")
+        if self.test:
+            # Before all else, so that it stays the same for every fold and share.
+            rest, test = by_group(rest, connected_groups(rest, fields), 1 - float(self.test), self.seed)
+        groups = connected_groups(rest, fields)
+        if self.fold is not None:
+            folds = fold_numbers(groups, self.folds, self.seed)
+            train, val = _divided(rest, [number != self.fold for number in folds])
+        else:
+            train, val = by_group(rest, groups, self.train_fraction, self.seed)
+        return Sides(train, val, test)
+
+    def _own(self, records: Sequence[PoseRecord]) -> Sides:
+        if self.fold is not None or isinstance(self.test, float):
+            raise InputError(
+                f"data.split={self.name}: the dataset says who is on which side; data.fold and a share as data.test "
+                f"go with {', '.join(STRATEGIES)}"
+            )
+        of = {side: [r for r in records if r.subsets.get(self.name) == side] for side in ("train", "val", "test")}
+        if self.test is None:
+            return Sides(of["train"], [r for r in records if r.subsets.get(self.name) in ("val", "test")], [])
+        if not of["test"]:
+            raise InputError(f"data.test={OWN}: data.split={self.name} of this dataset has no test side")
+        if not of["val"]:
+            groups = connected_groups(of["train"], STRATEGIES["random"])
+            of["train"], of["val"] = by_group(of["train"], groups, self.train_fraction, self.seed)
+        return Sides(of["train"], of["val"], of["test"])
+
+    def _require_filled(self, sides: Sides) -> None:
+        empty = self.test is not None and not sides.test
+        if not sides.train or not sides.val or empty:
+            test = f", {len(sides.test)} to test" if self.test is not None else ""
+            raise InputError(
+                f"data.split={self.name} leaves {len(sides.train)} records for training and {len(sides.val)} for "
+                f"validation{test}; each side needs at least one. Choose another split or give data.val for COCO files"
+            )
+
+
+def warn_of_leaks(train: Sequence[PoseRecord], held_out: Sequence[PoseRecord], side: str) -> None:
+    """Say which share of a side is of bursts that are trained on: nearly the same picture is no new one."""
+    share = leaks(train, held_out)["sequence"]
+    if share:
+        log.warning(
+            "%.0f %% of the animals of the %s side are of bursts that are trained on: their figures are too good. "
+            "data.split=random, place or identity keep bursts together",
+            100 * share,
+            side,
         )
-    if not train or not val:
-        raise InputError(
-            f"data.split={name} leaves {len(train)} records for training and {len(val)} for validation; "
-            "both sides need at least one. Choose another split or give data.val for COCO files"
-        )
-    if name != "shared":
-        _require_apart(train, val)
-    return train, val
+
+
+def leaks(train: Sequence[PoseRecord], held_out: Sequence[PoseRecord]) -> dict[str, float | None]:
+    """Return the share of animals whose individual, place or burst is trained on; None where the dataset names none."""
+    shares: dict[str, float | None] = {}
+    for field in ("identity", "place", "sequence"):
+        trained = {getattr(record, field) for record in train} - {None}
+        known = [record for record in held_out if getattr(record, field) is not None]
+        shares[field] = sum(getattr(r, field) in trained for r in known) / len(known) if trained and known else None
+    return shares
 
 
 def _require_apart(train: Sequence[PoseRecord], val: Sequence[PoseRecord]) -> None:
@@ -135,27 +223,48 @@ def _require_apart(train: Sequence[PoseRecord], val: Sequence[PoseRecord]) -> No
     log.warning("%s: the figures of these are too good", message)
 
 
-def _by_group(records: Sequence[PoseRecord], groups: Sequence[str], fraction: float, seed: int) -> Split:
+def by_group(records: Sequence[PoseRecord], groups: Sequence[str], fraction: float, seed: int) -> Split:
     """Fill the training side with whole groups, in random order, as close to its share as they allow."""
-    names = sorted(set(groups))
-    order = np.random.default_rng(seed).permutation(len(names))
-    sizes = dict.fromkeys(names, 0)
-    for group in groups:
-        sizes[group] += 1
+    order, sizes = _shuffled(groups, seed)
     wanted, training, taken = fraction * len(records), set(), 0
-    for position in order:
-        name = names[position]
+    for name in order:
         if abs(taken + sizes[name] - wanted) <= abs(taken - wanted):
             training.add(name)
             taken += sizes[name]
-    sides = [group in training for group in groups]
-    train = [record for record, side in zip(records, sides, strict=True) if side]
-    val = [record for record, side in zip(records, sides, strict=True) if not side]
-    return train, val
+    return _divided(records, [group in training for group in groups])
 
 
-def _connected_groups(records: Sequence[PoseRecord]) -> list[str]:
-    """Name a group for each record so that equal individuals and equal images share theirs."""
+def fold_numbers(groups: Sequence[str], folds: int, seed: int) -> list[int]:
+    """Return the part of each record: whole groups in random order, each into the part that has least so far.
+
+    Raises:
+        InputError: there are fewer groups than parts.
+    """
+    order, sizes = _shuffled(groups, seed)
+    if len(order) < folds:
+        raise InputError(f"data.folds={folds}: there are only {len(order)} groups to divide")
+    taken, number = [0] * folds, {}
+    for name in order:
+        number[name] = taken.index(min(taken))
+        taken[number[name]] += sizes[name]
+    return [number[group] for group in groups]
+
+
+def _shuffled(groups: Sequence[str], seed: int) -> tuple[list[str], Counter[str]]:
+    names = sorted(set(groups))
+    return [names[position] for position in np.random.default_rng(seed).permutation(len(names))], Counter(groups)
+
+
+def _divided(records: Sequence[PoseRecord], first: Sequence[bool]) -> Split:
+    one = [record for record, side in zip(records, first, strict=True) if side]
+    return one, [record for record, side in zip(records, first, strict=True) if not side]
+
+
+def connected_groups(records: Sequence[PoseRecord], fields: Sequence[str]) -> list[str]:
+    """Name a group for each record so that equal images and equal values of each field share theirs.
+
+    An animal of which a field is unknown goes by the rest: one without a name by its image, and by its burst.
+    """
     images = [f"image {name}" for name in _image_names(records)]
     parent: dict[str, str] = {}
 
@@ -165,7 +274,13 @@ def _connected_groups(records: Sequence[PoseRecord]) -> list[str]:
         return node
 
     for record, image in zip(records, images, strict=True):
-        parent[root(image)] = root(f"individual {record.identity}") if record.identity else root(image)
+        for field in fields:
+            if (value := getattr(record, field)) is None:
+                continue
+            node = f"{'individual' if field == 'identity' else field} {value}"
+            # Where each burst is one image, its group is called by the image, as if there were no bursts.
+            one, other = (node, image) if field == "sequence" else (image, node)
+            parent[root(one)] = root(other)
     return [root(image) for image in images]
 
 

@@ -1,17 +1,19 @@
 """Everything that can be said of a run's poses on its validation set, for evaluation.json."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from lynx_pose.arrays import Floats
 from lynx_pose.data.annotations import PoseRecord
+from lynx_pose.data.light import light_of
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
-from lynx_pose.evaluation.group_metrics import group_metrics
+from lynx_pose.evaluation.group_metrics import group_metrics, metrics_by_field
 from lynx_pose.metrics.average_precision import mean_share_above
-from lynx_pose.metrics.object_scale import box_area
+from lynx_pose.metrics.object_scale import annotated_area, box_area, polygon_area
 from lynx_pose.metrics.oks import correction_effect, log_oks, oks, reference_scale, share_scale
 from lynx_pose.metrics.pck import check_thresholds, correct_predictions, limb_lengths, pck, pcp
 from lynx_pose.metrics.sides import compare_sides
@@ -19,6 +21,8 @@ from lynx_pose.metrics.validation_metric import Poses
 
 Metrics = dict[str, Any]
 SIZES = ("small", "medium", "large")
+# By what animals can be grouped.
+GROUPS = ("species", "identity", "place", "sequence", "light", "orientation", "size")
 
 
 class DetailedMetrics:
@@ -33,7 +37,9 @@ class DetailedMetrics:
         predictions: thresholds in pixels of the share of wholly correct poses.
         size_limits: fractions of the dataset's largest box that divide small, medium and large animals.
         corrections: factors c of the OKS variants.
-        resamples: of the images, for the intervals of each species.
+        groups: fields of records, `size` and `light`, by whose values the metrics are given.
+        fewest: animals that a group needs.
+        resamples: for the intervals of each group.
     """
 
     def __init__(
@@ -45,6 +51,8 @@ class DetailedMetrics:
         predictions: Sequence[float],
         size_limits: Sequence[float],
         corrections: Sequence[float],
+        groups: Sequence[str],
+        fewest: int,
         resamples: int,
     ):
         check_thresholds("detail.pixels", pixels)
@@ -59,15 +67,40 @@ class DetailedMetrics:
         self.pixels, self.box_shares, self.limbs = pixels, box_shares, limbs
         self.pcp_share, self.predictions = pcp_share, predictions
         self.size_limits, self.corrections = size_limits, corrections
-        self.resamples = resamples
+        self.groups, self.fewest, self.resamples = groups, fewest, resamples
+        for field in groups:
+            if field not in GROUPS:
+                raise InputError(f"detail.groups: there is no field {field!r}; there are {', '.join(GROUPS)}")
 
-    def __call__(self, poses: Poses, skeleton: Skeleton, all_records: Sequence[PoseRecord]) -> Metrics:
-        """Compute them, given also all records of the dataset, which tell its largest box and usual image."""
+    def __call__(
+        self,
+        poses: Poses,
+        skeleton: Skeleton,
+        all_records: Sequence[PoseRecord],
+        clusters: Sequence[str] | None = None,
+    ) -> Metrics:
+        """Compute them.
+
+        Args:
+            poses: of N animals.
+            skeleton: of the poses.
+            all_records: of the dataset, which tell its largest box and usual image.
+            clusters: [N], what intervals draw as a whole; None draws images.
+        """
+        none = [None] * len(poses.records)
         return {
             "animals": len(poses.records),
+            "ranked": poses.ranked,
+            "intervals_over": "images" if clusters is None else "groups that the split keeps together",
+            "all": group_metrics(poses, none, skeleton, self.resamples, clusters)["all"],
+            "AP_by_object_scale": _by_scale(poses, skeleton),
+            "by_group": metrics_by_field(
+                poses, self._groups(poses, all_records), skeleton, self.resamples, clusters, self.fewest
+            ),
+            "by_keypoint": _by_keypoint(poses, skeleton),
+            "by_visibility": _by_visibility(poses),
             "coco": poses.coco_metrics(skeleton.sigmas),
             "AP_eq18": mean_share_above(poses.oks(skeleton.sigmas)),
-            "by_species": group_metrics(poses, [record.species for record in poses.records], skeleton, self.resamples),
             "by_size": self._by_size(poses, skeleton, float(box_area(all_records).max())),
             "PCK": self._pck(poses, skeleton),
             "PCP": self._pcp(poses, skeleton),
@@ -77,6 +110,19 @@ class DetailedMetrics:
             "OKS": self._oks(poses, skeleton, all_records),
             "sides": _sides(poses, skeleton),
         }
+
+    def _groups(self, poses: Poses, all_records: Sequence[PoseRecord]) -> dict[str, list[str | None]]:
+        """Return the group of each animal by field; the light is measured where the dataset does not say it."""
+        groups: dict[str, list[str | None]] = {}
+        for field in self.groups:
+            if field == "size":
+                limits = np.array(self.size_limits) * float(box_area(all_records).max())
+                groups[field] = [SIZES[n] for n in np.searchsorted(limits, box_area(poses.records), side="right")]
+            elif field == "light" and not all(record.light for record in poses.records):
+                groups[field] = [*light_of(poses.records)]
+            else:
+                groups[field] = [getattr(record, field) for record in poses.records]
+        return groups
 
     def _by_size(self, poses: Poses, skeleton: Skeleton, largest: float) -> Metrics:
         """Return AP, AP by Equation 18 and AR of the animals of each size, each size on its own."""
@@ -129,6 +175,41 @@ class DetailedMetrics:
                 )
             ],
         }
+
+
+def _by_scale(poses: Poses, skeleton: Skeleton) -> Metrics:
+    """Return AP with each measure of the animal's size that the records have: it decides as much as the poses do."""
+    scales = {"annotated": annotated_area, "box": box_area, "polygon": polygon_area}
+    if any(len(record.polygon) < 6 for record in poses.records):
+        del scales["polygon"]
+    found = {name: replace(poses, areas=area(poses.records)) for name, area in scales.items()}
+    return {name: scaled.coco_metrics(skeleton.sigmas)["AP"] for name, scaled in found.items()}
+
+
+def _by_keypoint(poses: Poses, skeleton: Skeleton) -> Metrics:
+    """Return of each keypoint how many are annotated, its median error in pixels, and PCK at 0.05 of the box."""
+    longer = np.array([max(record.box[2:]) for record in poses.records])
+    found = {}
+    for number, name in enumerate(skeleton.names):
+        seen = poses.visible[:, number]
+        errors, near = poses.distances[seen, number], poses.distances[seen, number] <= 0.05 * longer[seen]
+        if len(errors):
+            shown = {"median_error_px": float(np.median(errors)), "PCK@0.05": float(near.mean())}
+            found[name] = {"annotated": len(errors)} | shown
+    return found
+
+
+def _by_visibility(poses: Poses) -> Metrics:
+    """Return the median error and PCK of visible and of occluded keypoints, where the dataset tells them apart."""
+    occluded = np.array([record.occluded for record in poses.records])
+    longer = np.array([max(record.box[2:]) for record in poses.records])[:, None]
+    found = {}
+    for name, chosen in (("visible", poses.visible & ~occluded), ("occluded", poses.visible & occluded)):
+        if chosen.any():
+            near = (poses.distances <= 0.05 * longer)[chosen]
+            median = float(np.median(poses.distances[chosen]))
+            found[name] = {"annotated": int(chosen.sum()), "median_error_px": median, "PCK@0.05": float(near.mean())}
+    return found
 
 
 def _sides(poses: Poses, skeleton: Skeleton) -> Metrics:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from lynx_pose.arrays import Pixels
 from lynx_pose.config import instantiate
+from lynx_pose.data.annotations import PoseRecord
 from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.data.split import STRATEGIES, connected_groups
 from lynx_pose.distributed.supervisor import LocalEnvironment, SpawnedWorkers, num_local_processes
 from lynx_pose.errors import InputError
 from lynx_pose.evaluation.detailed_metrics import DetailedMetrics
@@ -43,23 +46,67 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     paths = {"best": folder.best, "last": folder.last}
     if cfg.checkpoint not in paths:
         raise InputError(f"checkpoint={cfg.checkpoint}: must be one of {', '.join(paths)}")
-    task, datamodule = validate_run(run_cfg, folder, paths[cfg.checkpoint], output)
+    if cfg.side not in ("val", "test"):
+        raise InputError(f"side={cfg.side}: must be val or test")
+    task, datamodule = validate_run(run_cfg, folder, paths[cfg.checkpoint], output, cfg.side)
     poses = task.metric.poses
     assert poses is not None, "validation has computed them"
     content = {
         "run": str(cfg.run),
         "checkpoint": cfg.checkpoint,
+        "side": cfg.side,
         "object_scale": run_cfg.object_scale._target_.rsplit(".", 1)[-1],
         "metrics": task.val_metrics,
-        "detail": detail(poses, datamodule.skeleton, datamodule.annotations.records),
+        "detail": detail(
+            poses, datamodule.skeleton, datamodule.annotations.records, clusters_of(run_cfg, poses.records)
+        ),
     }
     write_json(output / "evaluation.json", content)
     write_json(output / "predictions.json", task.metric.results())
-    log.info("%s, %s checkpoint, %d animals", run_cfg.name, cfg.checkpoint, len(datamodule.val_records))
+    log.info("%s, %s checkpoint, %d animals, side %s", run_cfg.name, cfg.checkpoint, len(poses.records), cfg.side)
     for name, value in task.val_metrics.items():
         log.info("  %-16s %.4f", name, value)
+    log_detail(content["detail"])
+    if cfg.side == "test" and not cfg.overrides:
+        note_test(folder, cfg.checkpoint, task.val_metrics, content["detail"])
     log.info("%s", output / "evaluation.json")
     return task.val_metrics
+
+
+def clusters_of(cfg: DictConfig, records: Sequence[PoseRecord]) -> list[str] | None:
+    """Return [N] what belongs together by the run's split, such as individuals or bursts; None where only images do."""
+    fields = STRATEGIES.get(cfg.data.split, STRATEGIES["random"])
+    known = [field for field in fields if any(getattr(record, field) for record in records)]
+    groups = connected_groups(records, known)
+    return groups if len(set(groups)) < len({record.image_path for record in records}) else None
+
+
+def log_detail(detail: dict[str, Any]) -> None:
+    """Say where the network does worst, and what the choice of the animal's size makes of AP."""
+    for field, found in detail["by_group"].items():
+        worst = found["groups"][found["worst"]]
+        log.info(
+            "  worst %s: %s, AP %.4f (95 %% interval %.4f to %.4f, %d animals)",
+            *(field, found["worst"], worst["AP"]["value"], worst["AP"]["low"], worst["AP"]["high"], worst["animals"]),
+        )
+    scales = detail["AP_by_object_scale"].items()
+    log.info("  AP by the animal's size: %s", ", ".join(f"{name} {value:.4f}" for name, value in scales))
+    if not detail["ranked"]:
+        log.info("  The scores of this head rank nothing: AP is the mean over random orders; AR and AP_eq18 need none.")
+
+
+def note_test(folder: RunFolder, checkpoint: str, metrics: dict[str, float], detail: dict[str, Any]) -> None:
+    """Keep in the run's folder what its test side gave at the first look, and count the looks."""
+    earlier = read_json(folder.test) if folder.test.is_file() else {"looks": 0}
+    looks = earlier["looks"] + 1
+    if looks > 1:
+        log.warning(
+            "the test side has been looked at %d times: who chooses by it has no test side any more. The figures of "
+            "the first look are kept in %s",
+            *(looks, folder.test),
+        )
+    first = {"checkpoint": checkpoint, "metrics": metrics, "all": detail["all"]} if looks == 1 else earlier
+    write_json(folder.test, first | {"looks": looks})
 
 
 def run_config(run: Path, overrides: Sequence[str], trust: bool = False) -> DictConfig:
@@ -77,10 +124,12 @@ def run_config(run: Path, overrides: Sequence[str], trust: bool = False) -> Dict
     return cfg
 
 
-def validate_run(cfg: DictConfig, folder: RunFolder, checkpoint: Path, output: Path) -> tuple[PoseTask, PoseDataModule]:
+def validate_run(
+    cfg: DictConfig, folder: RunFolder, checkpoint: Path, output: Path, side: str = "val"
+) -> tuple[PoseTask, PoseDataModule]:
     """Compute a checkpoint's poses and metrics in as many processes as `cfg` says; others log into `output`."""
     environment = LocalEnvironment()
-    arguments = (cfg, folder, checkpoint)
+    arguments = (cfg, folder, checkpoint, side)
     with SpawnedWorkers(
         num_local_processes(cfg.trainer), environment.port, validate_rank, arguments, RunFolder(output)
     ):
@@ -88,7 +137,7 @@ def validate_run(cfg: DictConfig, folder: RunFolder, checkpoint: Path, output: P
 
 
 def validate_rank(
-    environment: LocalEnvironment, cfg: DictConfig, folder: RunFolder, checkpoint: Path
+    environment: LocalEnvironment, cfg: DictConfig, folder: RunFolder, checkpoint: Path, side: str
 ) -> tuple[PoseTask, PoseDataModule]:
     """Compute a checkpoint's poses and metrics, as one of the processes that do so."""
     annotations = read_annotations(cfg)
@@ -96,6 +145,8 @@ def validate_rank(
     require_skeleton(content, annotations.skeleton, checkpoint)
     net = build_net(cfg, len(annotations.skeleton))
     datamodule = build_datamodule(cfg, annotations, net.head.crop_convention, read_json(folder.split))
+    if side == "test":
+        datamodule.validate_on_test()
     try:
         net.load_state_dict(network_state(content, checkpoint))
     except RuntimeError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict
 
 from lynx_pose.arrays import Floats, Mask
 from lynx_pose.data.annotations import PoseRecord
@@ -43,8 +44,9 @@ class CocoImage(Fields):
 
 
 class CocoSizedImage(CocoImage):
-    """An entry of `images`."""
+    """An entry of `images`, with whatever else the file says of it."""
 
+    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
     width: Size
     height: Size
 

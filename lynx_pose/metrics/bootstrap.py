@@ -48,7 +48,9 @@ def match_poses(poses: Poses, sigmas: Sequence[float]) -> Matches:
     image = np.concatenate([np.full(len(one["dtScores"]), order[one["image_id"]]) for one in found])
     scores = np.concatenate([one["dtScores"] for one in found])
     correct = np.concatenate([one["dtMatches"] > 0 for one in found], axis=1)
-    by_score = np.argsort(-scores, kind="mergesort")
+    # Of equal scores the order of records would decide; any other order is as good, so it is drawn.
+    shuffled = np.random.default_rng(0).permutation(len(scores)) if len(set(scores)) == 1 else np.arange(len(scores))
+    by_score = shuffled[np.argsort(-scores[shuffled], kind="mergesort")]
     return Matches(image[by_score], correct[:, by_score], np.bincount([order[number] for number in numbers]))
 
 
@@ -59,10 +61,21 @@ def image_positions(poses: Poses) -> AnyArray:
     return np.array([order[number] for number in numbers])
 
 
-def resample_images(poses: Poses, resamples: int) -> AnyArray:
-    """Return [R, I] how often each image occurs in each of the bootstrap's resamples, the same for the same images."""
-    images = len(set(poses.image_numbers))
-    return np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), size=resamples)
+def resample_images(poses: Poses, resamples: int, clusters: Sequence[str] | None = None) -> AnyArray:
+    """Return [R, I] how often each image occurs in each of the bootstrap's resamples, the same for the same images.
+
+    Args:
+        poses: of N animals.
+        resamples: R.
+        clusters: [N] names of what belongs together, such as individuals or bursts, and is drawn as a whole; the images
+            of one animal are more alike than those of two. None draws images.
+    """
+    places = image_positions(poses)
+    _, cluster = np.unique(places if clusters is None else clusters, return_inverse=True)
+    of_image = np.zeros(places.max() + 1, dtype=int)
+    of_image[places] = cluster
+    count = cluster.max() + 1
+    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=resamples)[:, of_image]
 
 
 def resampled_ap(matches: Matches, counts: AnyArray) -> Floats:

@@ -12,10 +12,13 @@ from torchmetrics import Metric
 from lynx_pose.arrays import AnyArray, Floats, Mask
 from lynx_pose.data.annotations import PoseRecord
 from lynx_pose.data.skeleton import Skeleton
-from lynx_pose.formats.coco import ground_truth, pose_results
+from lynx_pose.formats.coco import ground_truth, pose_results, pose_score
 from lynx_pose.metrics.average_precision import coco_keypoint_metrics, mean_share_above
 from lynx_pose.metrics.object_scale import annotated_area
 from lynx_pose.metrics.oks import oks
+
+# Random orders over which AP of unranked poses is averaged.
+ORDERS = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +57,32 @@ class Poses:
         return oks(self.distances, self.visible, self.areas, sigmas)
 
     def coco_metrics(self, sigmas: Sequence[float]) -> dict[str, float]:
-        """Return the ten COCO keypoint metrics.
+        """Return the ten COCO keypoint metrics; of poses that no score ranks, their means over random orders.
 
         Raises:
             ValueError: they cannot be computed; the message says why.
         """
         numbers = self.image_numbers
         results = pose_results(numbers, self.keypoints, self.scores)
-        return coco_keypoint_metrics(ground_truth(self.records, numbers, self.areas), results, sigmas)
+        truth = ground_truth(self.records, numbers, self.areas)
+        if self.ranked:
+            return coco_keypoint_metrics(truth, results, sigmas)
+        rng = np.random.default_rng(0)
+        found = []
+        for _ in range(ORDERS):
+            order = rng.permutation(len(results))
+            ordered = [result | {"score": 1.0 + rank} for result, rank in zip(results, order, strict=True)]
+            found.append(coco_keypoint_metrics(truth, ordered, sigmas))
+        return {name: float(np.mean([metrics[name] for metrics in found])) for name in found[0]}
+
+    @property
+    def ranked(self) -> bool:
+        """Whether scores tell better from worse poses.
+
+        Of heads that give coordinates alone all are equal, and the order of the records would decide COCO's AP.
+        """
+        scores = [pose_score(confidences) for confidences in self.scores]
+        return len(scores) < 2 or min(scores) < max(scores)
 
     @property
     def image_numbers(self) -> list[int]:

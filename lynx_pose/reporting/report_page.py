@@ -9,6 +9,7 @@ from rich.console import Console
 
 from lynx_pose.files import write_text
 from lynx_pose.metrics.sides import side_shares
+from lynx_pose.reporting.cross_validation import cross_validation_table
 from lynx_pose.reporting.curves import ap_curves, correction_plot, interval_plot, prediction_curves
 from lynx_pose.reporting.galleries import GalleryRow, chosen_rows, learning_row, worst_rows
 from lynx_pose.reporting.html import page_environment
@@ -22,12 +23,14 @@ from lynx_pose.reporting.tables import (
     predictions_table,
     published_ap_table,
     runs_csv,
+    scale_table,
     stages,
     to_csv,
     to_markdown,
     to_terminal,
 )
 from lynx_pose.reporting.validation_poses import Validation, read_validation
+from lynx_pose.reporting.weak_points import weak_points_table
 from lynx_pose.sweeps.sweep_folder import newest_sweep
 
 PICTURES = 6
@@ -67,6 +70,9 @@ def make_report(sweeps: Sequence[Path], trust: bool = False) -> Report:
         study_table(runs, comparisons),
         *(published_ap_table(runs, published) for published in tables),
         predictions_table(runs, validation, thresholds),
+        cross_validation_table(runs),
+        scale_table(runs, validation),
+        weak_points_table(runs, validation),
     ]
     return Report(runs, [ap_table(runs), *(table for table in optional if table)], comparisons, validation)
 
@@ -125,6 +131,8 @@ def render(report: Report) -> str:
         curves=ap_curves(runs, [line for experiment in published for line in published_lines(experiment)]),
         intervals=interval_plot(report.comparisons) if report.comparisons else "",
         findings=report.findings,
+        tested=any(run.test for run in runs),
+        unranked=[run.label for run in runs if _unranked(report.validation, run)],
         sides={run.folder.path: _sides(report.validation, run) for run in runs},
         **_pose_parts(report),
     )
@@ -154,6 +162,10 @@ def _galleries(runs: Sequence[Run], validation: Validation) -> list[tuple[str, l
         ("One animal through the epochs", learning_row(runs, validation)),
     ]
     return [(title, rows) for title, rows in galleries if rows]
+
+
+def _unranked(validation: Validation | None, run: Run) -> bool:
+    return validation is not None and run in validation and not validation[run].ranked
 
 
 def _sides(validation: Validation | None, run: Run) -> dict[str, float | int | None]:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from lynx_pose.config import WITHOUT_EFFECT, is_under
 from lynx_pose.errors import InputError
+from lynx_pose.files import read_json
 from lynx_pose.sweeps.sweep_folder import job_folders
 from lynx_pose.training.run_folder import RunFolder
 
@@ -47,6 +48,8 @@ class Run:
         """Name for a legend: row and group, which tell what varies, after the number of its folder."""
         number, _, _ = self.label.partition("-")
         described = f"{self.row or self.model}, {self.augmentation}"
+        if self.fold is not None:
+            described += f", fold {self.fold}"
         return f"{number}: {described}" if number.isdigit() else f"{self.label}: {described}"
 
     @property
@@ -68,6 +71,18 @@ class Run:
     def completed(self) -> bool:
         """Whether it ran to its end; the metrics of others are not final."""
         return bool(self.summary["status"] == "completed")
+
+    @property
+    def fold(self) -> int | None:
+        """Of a cross-validation, the part that validates."""
+        fold: int | None = self.config.data.get("fold")
+        return fold
+
+    @property
+    def test(self) -> dict[str, Any]:
+        """What the third side gave; empty where nobody has looked."""
+        content: dict[str, Any] = read_json(self.folder.test) if self.folder.test.is_file() else {}
+        return content
 
     @property
     def best(self) -> dict[str, float]:
@@ -106,7 +121,7 @@ def on_thesis_data(runs: Sequence[Run]) -> bool:
 # Options without which a row's name would be wrong, whether they vary or not.
 NAMED = ("model.backbone.name",)
 # What tables show otherwise.
-SHOWN_OTHERWISE = ("model", "aug", "fit", "column", "seed", "experiment", "name")
+SHOWN_OTHERWISE = ("model", "aug", "fit", "column", "seed", "experiment", "name", "data.fold")
 
 
 def _with_rows(runs: Sequence[Run]) -> list[Run]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table as RichTable
 
+from lynx_pose.metrics.object_scale import box_area, polygon_area
 from lynx_pose.metrics.pck import correct_predictions
 from lynx_pose.reporting.published import PublishedTable, PublishedThresholds
 from lynx_pose.reporting.run_results import Run
@@ -72,7 +73,7 @@ def ap_table(runs: Sequence[Run]) -> Table:
     rows = [Row(name, tuple(_ap_cell(runs, name, column) for column in columns)) for name in names]
     note = (
         "COCO keypoint AP over OKS 0.50:0.05:0.95 on the validation set, of each run's best epoch; epochs count "
-        "from 0. Of several seeds, mean ± standard deviation."
+        "from 0. Of several seeds or folds, mean ± standard deviation."
     )
     return Table("ap", "Best validation AP", columns, _marked(rows), note)
 
@@ -127,6 +128,25 @@ def predictions_table(
         ]
     columns = tuple(f"t = {threshold:g}" for threshold in published.thresholds)
     return Table(published.key, published.title, columns, tuple(rows), note)
+
+
+def scale_table(runs: Sequence[Run], validation: Validation | None) -> Table | None:
+    """Return AP of the same poses by what OKS takes for the animal's size; None without poses or outlines."""
+    if validation is None or any(len(record.polygon) < 6 for record in validation.records):
+        return None
+    rows = []
+    for run in runs:
+        if run in validation:
+            poses = validation[run]
+            areas = (box_area(poses.records), polygon_area(poses.records))
+            sigmas = validation.annotations.skeleton.sigmas
+            values = [replace(poses, areas=area).coco_metrics(sigmas)["AP"] for area in areas]
+            rows.append(Row(run.label, tuple(Cell(f"{value:.4f}", value) for value in values)))
+    note = (
+        "The same poses of each run's best epoch. The outline has less area than the box, so OKS by it is stricter; "
+        "object_scale= chooses. The thesis names segment area for mAP, and its annotations carry polygons."
+    )
+    return Table("object_scale", "AP by the animal's size in OKS", ("box", "polygon"), tuple(rows), note)
 
 
 def stages(runs: Sequence[Run]) -> list[tuple[str, str, Run]]:

@@ -46,11 +46,12 @@ def read_validation(runs: Sequence[Run]) -> Validation | None:
     """Read what the runs predicted.
 
     Returns None, and says so, where the dataset is not on this machine any more; runs with other validation
-    animals than the first are left out, and said to be.
+    animals than the first are left out, and said to be. Of a cross-validation the first fold stands for all.
     """
     finished = [run for run in runs if run.completed and run.folder.predictions.is_file()]
     if not finished:
         return None
+    finished = [run for run in finished if run.fold == finished[0].fold]
     try:
         annotations = read_annotations(finished[0].config)
         poses = {run.folder.path: read_poses(run, run.folder.predictions, annotations) for run in finished}

@@ -58,15 +58,16 @@ def combinations(overrides: list[Override]) -> list[Overrides]:
 
 
 def with_suffixes(jobs: Sequence[Overrides]) -> list[Overrides]:
-    """Have each job's name say what tells it from the others beside model and augmentation, as in -lr=0.001-seed=2."""
+    """Have each job's name say what tells it from the others beside model and augmentation, as in -lr_0.001-seed_2."""
     values = _values([identity(job) for job in jobs])
     # Another backbone is another architecture, also where all jobs have it.
     shown = [key for key, own in values.items() if key not in NAMED and (len(own) > 1 or key == "model.backbone.name")]
     named = []
     for job in jobs:
         pairs = [override.partition("=")[::2] for override in job]
-        parts = [f"-{key.rsplit('.', 1)[-1]}={value}" for key, value in pairs if key.lstrip("+~") in shown]
-        suffix = re.sub(r"[^\w.,=+-]+", "_", "".join(parts))[:LONGEST_SUFFIX]
+        parts = [f"-{key.rsplit('.', 1)[-1]}_{value}" for key, value in pairs if key.lstrip("+~") in shown]
+        # Without = a folder's name can be typed as it is.
+        suffix = re.sub(r"[^\w.,+-]+", "_", "".join(parts))[:LONGEST_SUFFIX]
         named.append([*job, f"sweep.suffix='{suffix}'"] if suffix else list(job))
     return named
 

@@ -20,7 +20,7 @@ from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.data.image_cache import ImageCache
 from lynx_pose.data.image_source import ImageFiles, ImageSource
 from lynx_pose.data.skeleton import Skeleton
-from lynx_pose.data.split import Selection
+from lynx_pose.data.split import Selection, SplitOptions
 from lynx_pose.errors import InputError
 from lynx_pose.metrics.validation_metric import ValidationMetric
 from lynx_pose.models.pose_net import PoseNet
@@ -65,9 +65,7 @@ def build_datamodule(
         augmentation=build_augmentation(cfg),
         crop_convention=crop_convention,
         input_size=(width, height),
-        split=cfg.data.split,
-        train_fraction=cfg.data.train_fraction,
-        split_seed=cfg.data.split_seed,
+        split=split_options(cfg),
         selection=Selection(
             cfg.data.train_species, cfg.data.val_species, cfg.data.train_animals, cfg.data.train_animals_seed
         ),
@@ -78,6 +76,14 @@ def build_datamodule(
         on_error=cfg.data.on_error,
         images=open_images(cfg),
     )
+
+
+def split_options(cfg: DictConfig) -> SplitOptions:
+    """Return how the configuration divides the records."""
+    data = cfg.data
+    # Runs of before there were three sides do not say.
+    third = {"test": data.get("test"), "fold": data.get("fold"), "folds": data.get("folds", 5)}
+    return SplitOptions(data.split, data.train_fraction, data.split_seed, **third)
 
 
 def open_images(cfg: DictConfig) -> ImageSource:
@@ -107,6 +113,7 @@ def build_task(cfg: DictConfig, net: PoseNet, datamodule: PoseDataModule) -> Pos
         optimizer=instantiate(cfg.optimizer),
         schedule=instantiate(cfg.schedule),
         flip_test=cfg.flip_test and datamodule.skeleton.mirrorable,
+        occluded_weight=cfg.data.get("occluded_weight", 1.0),
         metadata=checkpoint_metadata(cfg, datamodule.skeleton),
     )
 

@@ -19,7 +19,7 @@ from lynx_pose.config import CONF, instantiate
 from lynx_pose.data.annotations import Annotations, PoseRecord
 from lynx_pose.data.light import light_of
 from lynx_pose.data.plausibility import check_plausible
-from lynx_pose.data.split import split_records
+from lynx_pose.data.split import SplitOptions
 from lynx_pose.errors import InputError
 from lynx_pose.files import write_text
 from lynx_pose.machine import usable_cores
@@ -60,7 +60,7 @@ def recommend(cfg: DictConfig) -> Path:
     annotations = read_annotations(cfg)
     check_plausible(annotations.records)
     split = choose_split(cfg, annotations.records)
-    train, val = split_records(annotations.records, split.value or cfg.data.split, cfg.data.train_fraction, 0)
+    train, val, _ = SplitOptions(split.value or cfg.data.split, cfg.data.train_fraction)(annotations.records)
     side = choose_size(annotations.records)
     rate = training_rate(f"model.input_size={side.value}", len(annotations.skeleton))
     length = list(choose_length(len(train), len(val), rate, cfg.minutes))
@@ -85,6 +85,11 @@ def choose_split(cfg: DictConfig, records: Sequence[PoseRecord]) -> Choice:
     named = {record.identity for record in records if record.identity}
     if len(named) >= INDIVIDUALS:
         return Choice("data.split", "identity", f"{len(named)} individuals have names; each is on one side only")
+    places = {record.place for record in records if record.place}
+    if len(places) >= INDIVIDUALS:
+        return Choice("data.split", "place", f"{len(places)} places are known; each is on one side only")
+    if any(record.sequence for record in records):
+        return Choice("data.split", "random", "photographs are split at random, and bursts stay together")
     return Choice("data.split", "random", "photographs are split at random, because nothing says which belong together")
 
 

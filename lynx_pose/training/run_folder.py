@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / "split.json"
 
     @property
+    def test(self) -> Path:
+        """What the third side gave, where `evaluate side=test` has looked at it."""
+        return self.path / "test.json"
+
+    @property
     def best(self) -> Path:
         """The checkpoint of the epoch with the highest AP."""
         return self.path / "checkpoints" / "best.ckpt"

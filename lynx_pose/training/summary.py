@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from lynx_pose.cli import plain_message
 from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.data.split import leaks
 from lynx_pose.errors import InputError, ProcessError
 from lynx_pose.files import read_json, write_json
 from lynx_pose.training.callbacks.best_epoch import BestEpoch
@@ -152,6 +153,8 @@ def add_data(summary: Summary, cfg: DictConfig, datamodule: PoseDataModule, cont
         "split": cfg.data.split,
         "train": len(datamodule.train_records),
         "val": len(datamodule.val_records),
+        "test": len(datamodule.test_records),
+        "leaks": leaks(datamodule.train_records, datamodule.val_records),
         "skipped": {reason: count for reason, count in datamodule.skipped.items() if count},
     }
 
@@ -159,7 +162,9 @@ def add_data(summary: Summary, cfg: DictConfig, datamodule: PoseDataModule, cont
 def log_data(summary: Summary) -> None:
     """Say in a line what a run trains on."""
     data = summary["data"]
-    line = f"{data['train']} animals to train on, {data['val']} to validate on ({data['name']}, split {data['split']})"
+    test = f", {data['test']} to test" if data["test"] else ""
+    line = f"{data['train']} animals to train on, {data['val']} to validate on{test}"
+    line += f" ({data['name']}, split {data['split']})"
     skipped = ", ".join(f"{count} {reason}" for reason, count in data["skipped"].items())
     log.info("%s: %s", summary["name"], f"{line}; skipped: {skipped}" if skipped else line)
 

@@ -31,6 +31,7 @@ class PoseTask(pl.LightningModule):
         optimizer: makes the optimiser from named parameters; None for evaluation alone.
         schedule: makes the step-wise schedule from optimiser and steps_per_epoch.
         flip_test: average each validation output with that of the mirrored crop.
+        occluded_weight: factor of the loss of keypoints that something hides.
         metadata: plain values that each checkpoint carries, so that it can be loaded by itself.
     """
 
@@ -44,6 +45,7 @@ class PoseTask(pl.LightningModule):
         optimizer: Callable[..., Optimizer] | None = None,
         schedule: Callable[..., LRScheduler] | None = None,
         flip_test: bool = True,
+        occluded_weight: float = 1.0,
         metadata: dict[str, Any] | None = None,
     ):
         super().__init__()
@@ -53,6 +55,7 @@ class PoseTask(pl.LightningModule):
         self.val_loss = ValidationLoss()
         self.make_optimizer = optimizer
         self.make_schedule = schedule
+        self.occluded_weight = occluded_weight
         self.flip_indices = skeleton.flip_indices if flip_test else None
         self.metadata = metadata or {}
         self.val_metrics: dict[str, float] = {}
@@ -65,15 +68,20 @@ class PoseTask(pl.LightningModule):
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        loss = self.net.head.loss(self.net(batch.image), batch.keypoints, batch.visible * self.keypoint_weights)
+        loss = self.net.head.loss(self.net(batch.image), batch.keypoints, self._weights(batch))
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.image), sync_dist=True)
         return loss
 
+    def _weights(self, batch: PoseBatch) -> Tensor:
+        """Return [B, K], what each keypoint counts in the loss; 0 where it is not annotated."""
+        seen = torch.where(batch.occluded, self.occluded_weight, 1.0)
+        return batch.visible * seen * self.keypoint_weights
+
     def validation_step(self, batch: PoseBatch, batch_idx: int) -> None:
         """Add one batch to the loss and to the metric."""
         output = self.net(batch.image)
-        loss = self.net.head.loss(output, batch.keypoints, batch.visible * self.keypoint_weights)
+        loss = self.net.head.loss(output, batch.keypoints, self._weights(batch))
         self.val_loss.update(batch.record_index, loss)
         keypoints, scores = self.net.predict(batch.image, self.flip_indices, output)
         self.metric.update(batch.record_index, to_image_pixels(keypoints, batch.matrix), scores)

@@ -16,6 +16,7 @@ from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.data.dataset import CropDataset, collate
 from lynx_pose.data.readers import lynx_pose_raw
 from lynx_pose.data.samplers import TrainingSampler, ValidationSampler
+from lynx_pose.data.split import SplitOptions
 from lynx_pose.errors import InputError
 from lynx_pose.training.build import build_augmentation
 
@@ -87,7 +88,9 @@ def test_matrix_maps_image_to_crop(small_lynx):
 @pytest.mark.parametrize("name", ["geometric", "color_then_noise"])
 def test_workers_and_processes_draw_what_one_would(small_lynx, name):
     def draw(workers, rank, processes):
-        module = _datamodule(small_lynx, num_workers=workers, split="shared", augmentation=_augmentation(name))
+        module = _datamodule(
+            small_lynx, num_workers=workers, split=SplitOptions("shared"), augmentation=_augmentation(name)
+        )
         loader = module.train_dataloader()
         sampler = TrainingSampler(6, 2, 0, rank, processes)
         sampler.set_epoch(4)
@@ -159,7 +162,7 @@ def test_processes_validate_the_batches_of_one(count, batch_size, processes):
 
 
 def test_validation_is_plain_and_in_order(small_lynx):
-    module = _datamodule(small_lynx, split="shared")
+    module = _datamodule(small_lynx, split=SplitOptions("shared"))
     loader = module.val_dataloader()
     assert torch.cat([batch.record_index for batch in loader]).tolist() == list(range(6))
     plain = CropDataset(
@@ -170,7 +173,7 @@ def test_validation_is_plain_and_in_order(small_lynx):
 
 def test_split_is_kept(small_lynx):
     module = _datamodule(small_lynx)
-    again = _datamodule(small_lynx, split_seed=5, kept_split=module.split_ids)
+    again = _datamodule(small_lynx, split=SplitOptions(seed=5), kept_split=module.split_ids)
     assert again.split_ids == module.split_ids
     kept = module.split_ids
     kept["val"].append("99")
@@ -182,10 +185,10 @@ def test_a_bad_image_stops_or_is_skipped(small_lynx):
     path = small_lynx / "Traps" / "002.jpg"
     path.write_bytes(path.read_bytes()[:200])
     (small_lynx / "Traps" / "003.jpg").write_bytes((small_lynx / "Traps" / "000.jpg").read_bytes())
-    module = _datamodule(small_lynx, split="shared")
+    module = _datamodule(small_lynx, split=SplitOptions("shared"))
     with pytest.raises(InputError, match=r"002.jpg: the image cannot be decoded.*annotations\[2\]"):
         list(module.val_dataloader())
-    skipping = _datamodule(small_lynx, split="shared", on_error="skip")
+    skipping = _datamodule(small_lynx, split=SplitOptions("shared"), on_error="skip")
     assert len(skipping.val_records) == 5
     assert skipping.skipped["images that cannot be used"] == 1
     assert sum(len(batch.record_index) for batch in skipping.val_dataloader()) == 5

@@ -10,6 +10,7 @@ from small_datasets import lynx_pose_content, write_lynx_pose
 from lynx_pose.data.readers import coco_keypoints, czechlynx, lynx_pose_raw
 from lynx_pose.data.skeleton import ANIMAL_POSE_20, LYNX_POSE_NAMES, Skeleton
 from lynx_pose.errors import InputError
+from lynx_pose.metrics.object_scale import polygon_area
 
 
 def test_lynx3_is_read_as_its_file_says(lynx3):
@@ -226,6 +227,31 @@ def test_a_bad_coco_record_is_named(openfield, tmp_path, case):
         _coco(openfield, tmp_path, change)()
 
 
+def test_what_a_coco_file_says_of_animal_and_image(openfield, tmp_path):
+    """In the annotation, its attributes or its image, under names of one's own; and which points are hidden."""
+
+    def tell(content):
+        for number, annotation in enumerate(content["annotations"]):
+            annotation["attributes"] = {"identity": f"mouse-{number % 3}", "orientation": "left"}
+            annotation["eventID"] = number // 2
+            annotation["keypoints"][2] = 1
+        for image in content["images"]:
+            image |= {"locationID": "cage", "timestamp": "2021-05-01T22:00:00"}
+
+    fields = {"place": "locationID", "sequence": "eventID", "time": "timestamp"}
+    records = _coco(openfield, tmp_path, tell)(fields=fields).records
+    assert [record.identity for record in records[:4]] == ["mouse-0", "mouse-1", "mouse-2", "mouse-0"]
+    assert [record.sequence for record in records[:4]] == ["0", "0", "1", "1"]
+    assert {(record.place, record.time, record.orientation, record.light) for record in records} == {
+        ("cage", "2021-05-01T22:00:00", "left", None)
+    }
+    occluded = np.array([record.occluded for record in records])
+    assert occluded[:, 0].all()
+    assert not occluded[:, 1:].any()
+    with pytest.raises(InputError, match="there is no field 'plaice'; there are identity"):
+        _coco(openfield, tmp_path, tell)(fields={"plaice": "x"})
+
+
 def test_coco_options_are_checked_against_the_skeleton(openfield, tmp_path):
     read = _coco(openfield, tmp_path, lambda content: None)
     assert read(pairs=[["snout", "tailbase"]]).skeleton.pairs == ((0, 3),)
@@ -250,6 +276,8 @@ def czech_rows(lynx3):
                 "path": f"{annotation['image_id']}.jpg",
                 "unique_name": f"lynx_{number}",
                 "date": "02.12.2022",
+                "trap_id": f"trap {number % 2}",
+                "encounter": f"e{number}",
                 "mask": json.dumps({"size": [height, width], "counts": encoded["counts"].decode()}),
                 "pose": json.dumps(annotation["keypoints"]),
                 "split-pose": ["train", "test", "train"][number],
@@ -266,8 +294,13 @@ def test_czechlynx_reads_pose_mask_and_its_own_splits(tmp_path, lynx3, czech_row
     for record, other in zip(annotations.records, by_hand, strict=True):
         np.testing.assert_array_equal(record.keypoints, other.keypoints)
         np.testing.assert_allclose(record.box, other.box, atol=2.5)
-    assert [record.subsets.get("split-pose") for record in annotations.records] == ["train", "val", "train"]
-    assert [record.subsets.get("split-geo_aware") for record in annotations.records] == ["val", "train", None]
+    assert [record.subsets.get("split-pose") for record in annotations.records] == ["train", "test", "train"]
+    assert [record.subsets.get("split-geo_aware") for record in annotations.records] == ["test", "train", None]
+    assert [(record.place, record.sequence, record.time) for record in annotations.records] == [
+        (f"trap {number % 2}", f"e{number}", "02.12.2022") for number in range(3)
+    ]
+    # The outline of the mask, which was drawn from the polygon.
+    np.testing.assert_allclose(polygon_area(annotations.records), polygon_area(by_hand), rtol=0.01)
 
 
 def _copy_tree(tmp_path, lynx3, rows):

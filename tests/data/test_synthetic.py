@@ -21,6 +21,17 @@ def test_the_same_numbers_give_the_same_image():
     assert one.image.shape != other.image.shape or (one.image != other.image).any()
 
 
+def test_a_burst_shows_the_same_animals_at_the_same_trap():
+    first, second, other = (render_image(0, number, burst=3) for number in (3, 4, 6))
+    assert (first.trap, first.light, first.image.shape) == (second.trap, second.light, second.image.shape)
+    assert [animal.name for animal in first.animals] == [animal.name for animal in second.animals]
+    assert np.abs(first.animals[0].keypoints - second.animals[0].keypoints).max() > 5
+    assert other.trap == first.trap + 1
+    # The background in a corner, but for noise of the sensor.
+    corners = [picture.image[:40, :40].astype(int) for picture in (first, second)]
+    assert np.abs(corners[0] - corners[1]).mean() < 12
+
+
 def test_bones_keep_their_length_in_every_pose():
     for seed in range(20):
         body = sample_pose(np.random.default_rng(seed))

@@ -62,7 +62,7 @@ def test_a_sweep_of_runs_of_two_processes(data, tmp_path):
     )
     assert process.returncode == 1
     jobs = {folder.name: folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir()}
-    names = [f"{n}-tiny-{('flip', 'noise')[n // 2]}-train_fraction={(0.7, 7)[n % 2]}" for n in range(4)]
+    names = [f"{n}-tiny-{('flip', 'noise')[n // 2]}-train_fraction_{(0.7, 7)[n % 2]}" for n in range(4)]
     assert sorted(jobs) == names
     good, bad = [jobs[names[0]], jobs[names[2]]], [jobs[names[1]], jobs[names[3]]]
     assert [summary(job)["status"] for job in good + bad] == ["completed"] * 2 + ["failed"] * 2

@@ -158,3 +158,62 @@ def test_sides_that_are_exchanged_or_in_one_place(poses):
     assert sides.shares()["collapsed"] == pytest.approx(8 / 26)
     none = replace(sides, judged=np.zeros_like(sides.judged))
     assert none.shares() == {"judged": 0, "exchanged": None, "collapsed": None}
+
+
+def test_intervals_over_bursts_hold_where_those_over_images_do_not():
+    """Bursts of eight images that are hit or missed alike: coverage of the true PCK by nominal 95 % intervals."""
+    rng = np.random.default_rng(0)
+    covered = {"images": 0, "bursts": 0}
+    studies, bursts, true_share = 60, 24, 0.5
+    box = np.array([100.0, 100.0, 100.0, 80.0])
+    for _ in range(studies):
+        hit = np.repeat(rng.random(bursts) < true_share, 8)
+        records = [
+            replace(
+                _record(number, rng, 100), image_id=number, image_size=(640, 480), box=box, visible=np.ones(20, bool)
+            )
+            for number in range(8 * bursts)
+        ]
+        truth = np.array([record.keypoints for record in records])
+        poses = Poses(
+            records, truth + np.where(hit, 0.0, 30.0)[:, None, None], np.ones((len(hit), 20)), box_area(records)
+        )
+        names = [str(number // 8) for number in range(8 * bursts)]
+        for what, clusters in (("images", None), ("bursts", names)):
+            found = group_metrics(poses, [None] * len(names), ANIMAL_POSE_20, 200, clusters)["all"]["PCK@0.10"]
+            covered[what] += found["low"] <= true_share <= found["high"]
+    assert covered["images"] / studies < 0.7
+    assert covered["bursts"] / studies > 0.85
+
+
+def test_the_worst_group_of_each_field_is_named(poses, detail):
+    places = ["wood" if number < 15 else "field" if number < 36 else "brook" for number in range(40)]
+    records = [replace(record, place=place) for record, place in zip(poses.records, places, strict=True)]
+    # In the wood the network is far off.
+    off = np.array([place == "wood" for place in places])[:, None, None] * 100.0
+    found = detail(Poses(records, poses.keypoints + off, poses.scores, poses.areas), ANIMAL_POSE_20, records)
+    assert found["by_group"]["place"]["worst"] == "wood"
+    assert set(found["by_group"]["place"]["groups"]) == {"wood", "field"}
+    assert found["by_group"]["place"]["too_small"] == 4
+    assert "identity" not in found["by_group"]
+    assert set(found["AP_by_object_scale"]) == {"annotated", "box", "polygon"}
+    assert found["AP_by_object_scale"]["box"] > found["AP_by_object_scale"]["polygon"]
+    assert found["by_keypoint"]["Nose"]["annotated"] == sum(record.visible[4] for record in records)
+
+
+def test_hidden_keypoints_have_figures_of_their_own(poses, detail):
+    hidden = np.arange(20) < 5
+    records = [replace(record, occluded=record.visible & hidden) for record in poses.records]
+    found = np.array([record.keypoints for record in records]) + hidden[:, None] * 1000.0
+    figures = detail(replace(poses, records=records, keypoints=found), ANIMAL_POSE_20, records)["by_visibility"]
+    assert figures["visible"]["PCK@0.05"] == 1
+    assert figures["occluded"]["PCK@0.05"] == 0
+    annotated = sum(record.visible.sum() for record in records)
+    assert figures["visible"]["annotated"] + figures["occluded"]["annotated"] == annotated
+
+
+def test_a_group_that_records_do_not_have_is_named():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("evaluate", overrides=["run=x", "detail.groups=[colour]"])
+    with pytest.raises(InputError, match="there is no field 'colour'"):
+        instantiate(cfg.detail)

@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.formats.coco import ground_truth, pose_score
 from lynx_pose.metrics.average_precision import NAMES, coco_keypoint_metrics
 from lynx_pose.metrics.object_scale import annotated_area
-from lynx_pose.metrics.validation_metric import ValidationLoss, ValidationMetric
+from lynx_pose.metrics.validation_metric import Poses, ValidationLoss, ValidationMetric
 
 SIGMAS = ANIMAL_POSE_20.sigmas
 
@@ -160,3 +161,28 @@ def test_the_loss_counts_each_record_once():
     for index, loss in batches:
         metric.update(torch.tensor(index), torch.tensor(loss))
     assert metric.compute() == pytest.approx((3 * 1.0 + 5.0) / 4)
+
+
+def test_without_scores_that_rank_the_order_of_the_records_decides_nothing():
+    """As of heads that give coordinates alone: AP is its mean over orders, whatever order the files have."""
+    rng = np.random.default_rng(1)
+    records = _records(60, rng)
+    truth = np.array([record.keypoints for record in records])
+    found = truth + rng.normal(0, 1, truth.shape) * rng.uniform(1, 30, (60, 1, 1))
+    poses = Poses(records, found, np.ones((60, 20)), annotated_area(records))
+    assert not poses.ranked
+    good_first = np.argsort(-poses.oks(SIGMAS))
+    by_order = []
+    for order in (good_first, good_first[::-1]):
+        again = Poses([records[n] for n in order], found[order], np.ones((60, 20)), poses.areas[order])
+        by_order.append(again.coco_metrics(SIGMAS)["AP"])
+    assert by_order[0] == pytest.approx(by_order[1], abs=0.02)
+    # Slowly: scores that say the order, for many orders.
+    slow = [replace(poses, scores=rng.permuted(np.linspace(0.3, 1, 60))[:, None] * np.ones(20)) for _ in range(100)]
+    assert all(one.ranked for one in slow)
+    assert np.mean([one.coco_metrics(SIGMAS)["AP"] for one in slow]) == pytest.approx(by_order[0], abs=0.02)
+    ranked = [replace(poses, scores=np.linspace(0.3, 1, 60)[order.argsort()][:, None] * np.ones(20)) for order in
+              (good_first, good_first[::-1])]  # fmt: skip
+    extremes = [one.coco_metrics(SIGMAS)["AP"] for one in ranked]
+    assert extremes[0] + 0.02 < by_order[0] < extremes[1] - 0.02
+    assert poses.coco_metrics(SIGMAS)["AR"] == pytest.approx(slow[0].coco_metrics(SIGMAS)["AR"])

@@ -176,7 +176,9 @@ def test_tables_are_written_as_csv(staged, sweep):
         rows = list(csv.DictReader(file))
     ours = next(row for row in rows if row["row"] == "hrnet")
     assert (ours["published"], float(ours["blur"]), ours["blur detail"]) == ("False", 0.81, "epoch 3")
-    assert {path.stem for path in (sweep / "report-tables").iterdir()} == {"ap", "table1", "table2", "table4", "table5"}
+    assert {path.stem for path in (sweep / "report-tables").iterdir()} == {
+        *("ap", "object_scale", "table1", "table2", "table4", "table5")
+    }
     text = (sweep / "report.md").read_text()
     for title in ("Best validation AP", "Table 1:", "Table 2:", "Table 4:", "Table 5:"):
         assert f"## {title}" in text

@@ -87,16 +87,16 @@ def test_names_say_what_tells_jobs_apart():
     assert suffixes("model=a,b", "aug=x,y") == [""] * 4
     assert suffixes("model=a,b", "seed=1", "+optimizer.lr=0.1") == ["", ""]
     assert suffixes("model=a", "optimizer.lr=1e-3,1e-2") == [
-        "sweep.suffix='-lr=0.001'",
-        "sweep.suffix='-lr=0.01'",
+        "sweep.suffix='-lr_0.001'",
+        "sweep.suffix='-lr_0.01'",
     ]
-    assert suffixes("model=r50", "model.backbone.name=convnext_atto") == ["sweep.suffix='-name=convnext_atto'"]
-    assert suffixes("init.path=a/b,'c d'", "seed=1,2")[3] == "sweep.suffix='-path=_c_d_-seed=2'"
+    assert suffixes("model=r50", "model.backbone.name=convnext_atto") == ["sweep.suffix='-name_convnext_atto'"]
+    assert suffixes("init.path=a/b,'c d'", "seed=1,2")[3] == "sweep.suffix='-path__c_d_-seed_2'"
 
 
 def test_a_name_has_no_part_in_what_is_resumed(begun):
     overrides = begun / "1-a" / ".hydra" / "overrides.yaml"
-    overrides.write_text(json.dumps([*json.loads(overrides.read_text()), "sweep.suffix='-seed=2'"]))
+    overrides.write_text(json.dumps([*json.loads(overrides.read_text()), "sweep.suffix='-seed_2'"]))
     assert _left(begun, "model=a", "seed=1,2") == {("model=a", "seed=2"): "1-a"}
 
 

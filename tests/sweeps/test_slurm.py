@@ -59,7 +59,7 @@ def test_a_sweep_of_slurm_jobs_of_two_tasks(data, tmp_path):
     process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | HERE, stderr=subprocess.PIPE, text=True)
     cancelled, preempted, *_ = _job_ids(sweep, 4)
     rates = ("0.001", "0.002", "0.003", "nonsense")
-    first, second, third, fourth = (sweep / f"{number}-tiny-flip-lr={rate}" for number, rate in enumerate(rates))
+    first, second, third, fourth = (sweep / f"{number}-tiny-flip-lr_{rate}" for number, rate in enumerate(rates))
     wait_for((first / "checkpoints" / "last.ckpt").is_file)
     subprocess.run(["scancel", cancelled], check=True)
     # Both act while the jobs train, which is for a few seconds only.
@@ -83,7 +83,7 @@ def test_a_sweep_of_slurm_jobs_of_two_tasks(data, tmp_path):
         assert (folder / "rank-1.log").is_file()
     last = messages.strip().splitlines()[-4:-2]
     assert last[0].startswith("1 of 4 jobs failed")
-    assert last[1].strip().startswith("3-tiny-flip-lr=nonsense")
+    assert last[1].strip().startswith("3-tiny-flip-lr_nonsense")
     jobs = json.loads((sweep / "sweep.json").read_text())["jobs"]
     assert [job["status"] for job in jobs] == ["completed"] * 3 + ["failed"]
     alone = [*options, "aug=flip", "optimizer.lr=1e-3", "trainer.max_epochs=16", f"hydra.run.dir={tmp_path}/alone"]

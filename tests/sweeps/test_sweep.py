@@ -104,7 +104,7 @@ def test_a_signal_ends_the_sweep(tmp_path, data, signal_number):
     # Where the tests themselves run in the background, children would be born deaf to SIGINT.
     listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
-    first = tmp_path / "sweep" / "0-tiny-geometric-seed=1"
+    first = tmp_path / "sweep" / "0-tiny-geometric-seed_1"
     deadline = time.monotonic() + 120
     while not (first / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -80,7 +80,7 @@ def test_a_sweep_is_resumed(whole, data, tmp_path):
     sweep = [*options, "data.train_fraction=0.75,7"]
     process = _start("-m", *sweep, "seed=0,1", f"hydra.sweep.dir={folder}", cwd=tmp_path, start_new_session=True)
     # The folders of the first attempt keep their names when more jobs are added.
-    names = [f"{n}-tiny-geometric-train_fraction={n // 2 * 6.25 + 0.75:g}-seed={n % 2}" for n in range(4)]
+    names = [f"{n}-tiny-geometric-train_fraction_{n // 2 * 6.25 + 0.75:g}-seed_{n % 2}" for n in range(4)]
     wait_for((folder / names[1] / "summary.json").is_file)
     wait_for((folder / names[0] / "checkpoints" / "last.ckpt").is_file)
     os.kill(process.pid, signal.SIGKILL)
@@ -147,7 +147,7 @@ def test_jobs_side_by_side_share_the_cores(data, tmp_path):
     options = ["data=lynx", f"data.root={data}", *QUICK, "model.input_size=[64,64]", "logger=none"]
     arguments = [*options, "seed=1,2", "trainer.max_epochs=1", "hydra.launcher.jobs=2", "hydra.sweep.dir=sweep"]
     run("train", "-m", *arguments, cwd=tmp_path, OMP_NUM_THREADS="")
-    jobs = [tmp_path / "sweep" / f"{number}-tiny-geometric-seed={number + 1}" for number in range(2)]
+    jobs = [tmp_path / "sweep" / f"{number}-tiny-geometric-seed_{number + 1}" for number in range(2)]
     assert [summary(job)["status"] for job in jobs] == ["completed"] * 2
     share = max(1, len(os.sched_getaffinity(0)) // 2)
     assert {summary(job)["threads"] for job in jobs} == {share}

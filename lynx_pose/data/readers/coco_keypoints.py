@@ -26,6 +26,8 @@ from lynx_pose.formats.parsing import (
 log = logging.getLogger(__name__)
 # The split that puts each file on its side.
 SPLIT = "file"
+# What a record may say of its animal and its image.
+FIELDS = ("identity", "species", "orientation", "place", "sequence", "time", "light")
 
 
 def read(
@@ -35,6 +37,7 @@ def read(
     pairs: Sequence[Sequence[str]] | None = None,
     upper: Sequence[str] = (),
     lower: Sequence[str] = (),
+    fields: Mapping[str, str] | None = None,
     on_error: str = "raise",
 ) -> Annotations:
     """Read one or two COCO keypoint files.
@@ -47,6 +50,8 @@ def read(
             mirrored.
         upper: names of the front half of the body, for half-body augmentation.
         lower: names of the rear half.
+        fields: what an annotation, its `attributes` or its image call `identity`, `place`, `sequence`, `time`, `light`,
+            `orientation` and `species`; without, they go by these names.
         on_error: `raise` stops at the first bad record, `skip` counts it and goes on.
 
     Raises:
@@ -55,22 +60,29 @@ def read(
     folder = existing_folder(images, "data.images")
     paths = {"train": Path(train).expanduser()} | ({"val": Path(val).expanduser()} if val else {})
     contents = {side: read_annotation_file(path) for side, path in paths.items()}
-    annotations = read_contents(contents, paths, folder, on_error)
+    annotations = read_contents(contents, paths, folder, on_error, fields)
     return replace(annotations, skeleton=_with_names(annotations.skeleton, pairs, upper, lower))
 
 
 def read_contents(
-    contents: Mapping[str, dict[str, Any]], paths: Mapping[str, Path], folder: Path, on_error: str
+    contents: Mapping[str, dict[str, Any]],
+    paths: Mapping[str, Path],
+    folder: Path,
+    on_error: str,
+    fields: Mapping[str, str] | None = None,
 ) -> Annotations:
     """Make annotations of the contents of COCO keypoint files, by side; the paths are for messages."""
     skeletons = [read_skeleton(contents[side], path) for side, path in paths.items()]
     if any(other != skeletons[0] for other in skeletons):
         first, second = paths.values()
         raise InputError(f"{second}: its keypoints differ from those of {first}; both files need the same skeleton")
+    if unknown := sorted(set(fields or ()) - set(FIELDS)):
+        raise InputError(f"data.fields: there is no field {unknown[0]!r}; there are {', '.join(FIELDS)}")
+    named = {field: field for field in FIELDS} | dict(fields or {})
     skipped: Counter[str] = Counter()
     records: list[PoseRecord] = []
     for side, path in paths.items():
-        records += _File(contents[side], path, side, folder, len(skeletons[0]), skipped).records(on_error)
+        records += _File(contents[side], path, side, folder, len(skeletons[0]), named, skipped).records(on_error)
     files = tuple(dict.fromkeys(paths.values()))
     return Annotations(records, skeletons[0], skipped, fingerprint(list(files)), files)
 
@@ -85,6 +97,7 @@ class _File:
         side: `train` or `val`.
         folder: of the images.
         num_keypoints: K.
+        fields: what the file calls each of `FIELDS`.
         skipped: counts what cannot be used.
     """
 
@@ -93,6 +106,7 @@ class _File:
     side: str
     folder: Path
     num_keypoints: int
+    fields: Mapping[str, str]
     skipped: Counter[str]
 
     def records(self, on_error: str) -> list[PoseRecord]:
@@ -123,11 +137,29 @@ class _File:
                 name = f"{self.side}:{annotation.id}"
                 if name in records:
                     raise InputError(f"{source}: the annotation id {annotation.id} occurs twice in the file")
-                records[name] = self._record(annotation, name, categories[annotation.category_id].name, images, source)
+                told = {"species": categories[annotation.category_id].name} | self._told(raw, annotation, images)
+                records[name] = self._record(annotation, name, told, images, source)
         return list(records.values())
 
+    def _told(self, raw: Any, annotation: CocoPose, images: dict[int | str, CocoSizedImage]) -> dict[str, str]:
+        """Return what the file says of an animal beside its pose: the annotation, its attributes or its image."""
+        image = images.get(annotation.image_id)
+        attributes = raw.get("attributes")
+        sources = [raw, attributes if isinstance(attributes, dict) else {}, (image and image.model_extra) or {}]
+        told = {}
+        for field, key in self.fields.items():
+            values = [str(one[key]) for one in sources if isinstance(one.get(key), str | int)]
+            if any(values):
+                told[field] = next(filter(None, values))
+        return told
+
     def _record(
-        self, annotation: CocoPose, name: str, species: str, images: dict[int | str, CocoSizedImage], source: str
+        self,
+        annotation: CocoPose,
+        name: str,
+        told: Mapping[str, str],
+        images: dict[int | str, CocoSizedImage],
+        source: str,
     ) -> PoseRecord:
         image = images.get(annotation.image_id)
         if image is None:
@@ -141,11 +173,12 @@ class _File:
             box=annotation.bbox,
             keypoints=values[:, :2],
             labelled=values[:, 2] > 0,
+            occluded=values[:, 2] == 1,
             area=annotation.area,
-            species=species,
             source=source,
             skipped=self.skipped,
             subsets={SPLIT: self.side},
+            **told,
         )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -30,7 +31,7 @@ SIDES = {
     "val": "val",
     "valid": "val",
     "validation": "val",
-    "test": "val",
+    "test": "test",
 }
 
 
@@ -46,8 +47,9 @@ class _Pose(Fields):
 def read(root: str, metadata: str = "CzechLynxDataset-Metadata-Real.csv", on_error: str = "raise") -> Annotations:
     """Read the CzechLynx folder.
 
-    The columns `split-…` become splits of the dataset: `train` trains; `val` and `test` validate; a row
-    whose cell says anything else takes no part in that split.
+    The columns `split-…` become splits of the dataset: `train` trains, `val` validates, `test` tests (`data.test=own`)
+    or else validates as well; a row whose cell says anything else takes no part in that split. Trap, encounter and date
+    become place, sequence and time; the mask's outline becomes the polygon.
 
     Args:
         root: folder that holds the metadata file and the images that it names.
@@ -103,12 +105,23 @@ def _record(row: dict[str, str], number: int, root: Path, source: str, skipped: 
         source=source,
         skipped=skipped,
         identity=row["unique_name"] or None,
+        place=row.get("trap_id") or row.get("cell_code") or None,
+        sequence=row.get("encounter") or None,
+        time=row.get("date") or None,
+        polygon=_outline(encoded),
         subsets={
             column: SIDES[value.strip().lower()]
             for column, value in row.items()
             if column and column.startswith("split-") and (value or "").strip().lower() in SIDES
         },
     )
+
+
+def _outline(encoded: dict[str, Any]) -> tuple[float, ...]:
+    """Return the outline x, y, x, y, … of a mask's largest piece; empty where that is no area."""
+    pieces, _ = cv2.findContours(coco_mask.decode(encoded), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    largest = max(pieces, key=cv2.contourArea)
+    return tuple(map(float, largest.reshape(-1))) if len(largest) > 2 else ()
 
 
 def _json(text: str, column: str, source: str) -> Any:

@@ -33,6 +33,10 @@ class _Image(Fields):
     height: Size
     file_name: str | None = None
     file_path: str | None = None
+    # Of the synthetic images; Lynx-Pose itself does not say.
+    place: str | None = None
+    sequence: str | None = None
+    light: str | None = None
 
 
 class _Attributes(Fields):
@@ -119,6 +123,9 @@ def _record(
         skipped=skipped,
         identity=annotation.attributes.name or None,
         orientation=annotation.attributes.orientation or None,
+        place=image.place,
+        sequence=image.sequence,
+        light=image.light,
         polygon=annotation.polygon,
     )
 

@@ -22,46 +22,49 @@ from lynx_pose.machine import usable_cores
 
 log = logging.getLogger(__name__)
 
-# Raised whenever the pictures change, so that a cache of older ones is not mistaken for them.
-VERSION = 1
+# Raised whenever the pictures or their annotations change, so that older ones are not mistaken for them.
+VERSION = 2
 ANNOTATIONS = "metadata_cleaned.json"
 
 
-def read(root: str, count: int, seed: int = 0, on_error: str = "raise") -> Annotations:
+def read(root: str, count: int, seed: int = 0, burst: int = 1, on_error: str = "raise") -> Annotations:
     """Read the synthetic dataset, after drawing it if this is the first time.
 
     Args:
         root: folder for all synthetic datasets; each count and seed has its own folder in it.
         count: number of images.
         seed: of the drawing.
+        burst: images of one encounter.
         on_error: as for the Lynx-Pose reader.
     """
-    return lynx_pose_raw.read(str(ensure_drawn(Path(root).expanduser(), count, seed)), ANNOTATIONS, on_error)
+    return lynx_pose_raw.read(str(ensure_drawn(Path(root).expanduser(), count, seed, burst)), ANNOTATIONS, on_error)
 
 
-def ensure_drawn(root: Path, count: int, seed: int) -> Path:
+def ensure_drawn(root: Path, count: int, seed: int, burst: int = 1) -> Path:
     """Return the folder of the dataset; draw it first, once however many processes ask for it."""
     if count < 2:
         raise InputError(f"data.images={count}: at least 2 synthetic images are needed")
-    folder = root / f"synthetic-v{VERSION}-seed{seed}-{count}"
+    if burst < 1:
+        raise InputError(f"data.burst={burst}: an encounter has at least 1 image")
+    folder = root / f"synthetic-v{VERSION}-seed{seed}-{count}{f'-burst{burst}' if burst > 1 else ''}"
     if not folder.is_dir():
         try:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / f".{folder.name}.lock"):
                 if not folder.is_dir():
-                    _draw(folder, count, seed)
+                    _draw(folder, count, seed, burst)
         except OSError as error:
             raise InputError(f"data.root={root}: the synthetic images cannot be written ({error})") from error
     return folder
 
 
-def _draw(folder: Path, count: int, seed: int) -> None:
+def _draw(folder: Path, count: int, seed: int, burst: int) -> None:
     """Draw into a draft folder and rename it, so that a half-drawn dataset is never seen."""
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     (draft / "LynxID" / "Synthetic").mkdir(parents=True)
     log.info("drawing %d synthetic images into %s", count, folder)
-    tasks = [(draft, seed, number) for number in range(count)]
+    tasks = [(draft, seed, number, burst) for number in range(count)]
     # Fresh processes: forking one that has started torch's threads can hang.
     with ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("spawn")) as pool:
         drawn = list(track(pool.map(_draw_one, tasks, chunksize=8), "drawing images", total=count))
@@ -74,15 +77,16 @@ def _draw(folder: Path, count: int, seed: int) -> None:
     draft.replace(folder)
 
 
-def _draw_one(task: tuple[Path, int, int]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    folder, seed, number = task
+def _draw_one(task: tuple[Path, int, int, int]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    folder, seed, number, burst = task
     cv2.setNumThreads(1)
-    rendered = render_image(seed, number)
+    rendered = render_image(seed, number, burst)
     image_id = f"LynxID/Synthetic/{number:05d}"
     path = folder / f"{image_id}.jpg"
     cv2.imwrite(str(path), cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
     height, width = rendered.image.shape[:2]
     image = {"id": image_id, "file_name": path.name, "width": width, "height": height}
+    image |= {"place": f"trap-{rendered.trap:02d}", "sequence": f"{number // burst:05d}", "light": rendered.light}
     return image, [_annotation(image_id, rendered, animal) for animal in rendered.animals]
 
 

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from lynx_pose.data.synthetic import scene
 from lynx_pose.data.synthetic.animal import FAR, Camera, Layer, draw_animal, place_camera
 from lynx_pose.data.synthetic.body import sample_pose
-from lynx_pose.data.synthetic.coat_pattern import make_coat
+from lynx_pose.data.synthetic.coat_pattern import Coat, make_coat
 
 Picture = NDArray[np.float32]
 INDIVIDUALS = 18
 STRANGERS = 40
+TRAPS = 40
 SIZES = ((640, 480), (640, 480), (720, 540), (640, 360))
 WEIGHTS = {"day": 0.36, "snow": 0.22, "dusk": 0.16, "infrared": 0.26}
 PAWS = (16, 17, 18, 19)
@@ -44,24 +45,47 @@ class SyntheticAnimal:
 
 @dataclass(frozen=True, eq=False)
 class SyntheticImage:
-    """A picture [H, W, 3] uint8 RGB, its animals, and whether it is too blurred to annotate a pose."""
+    """One picture of a camera trap.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        animals: in it.
+        blurred: whether it is too blurred to annotate a pose.
+        trap: number of the camera, which its stamp shows.
+        light: day, night or dusk, or infrared.
+    """
 
     image: NDArray[np.uint8]
     animals: tuple[SyntheticAnimal, ...]
     blurred: bool
+    trap: int
+    light: str
 
 
-def render_image(seed: int, number: int) -> SyntheticImage:
-    """Draw image `number` of the dataset `seed`; the same numbers give the same pixels."""
-    rng = np.random.default_rng([seed, number])
+def render_image(seed: int, number: int, burst: int = 1) -> SyntheticImage:
+    """Draw image `number` of the dataset `seed`; the same numbers give the same pixels.
+
+    Args:
+        seed: of the dataset.
+        number: of the image.
+        burst: images of one encounter, which show the same animals before the same background in other poses.
+    """
+    encounter, frame = divmod(number, burst)
+    of_encounter = rng = np.random.default_rng([seed, encounter])
     width, height = SIZES[rng.integers(len(SIZES))]
     condition = scene.CONDITIONS[str(rng.choice(list(WEIGHTS), p=list(WEIGHTS.values())))]
     horizon = int(height * rng.uniform(0.25, 0.5))
     picture = scene.draw_background((width, height), horizon, condition, rng)
     # As in the field: almost always one animal, seldom two.
     animals = []
-    for _ in range(2 if rng.random() < 0.02 else 1):
-        animal, picture = _place_animal(picture, horizon, condition, seed, rng)
+    count = 2 if rng.random() < 0.02 else 1
+    if burst > 1:
+        rng = np.random.default_rng([seed, encounter, frame])
+    for _ in range(count):
+        known, individual = _draw_individual(of_encounter)
+        coat = make_coat(individual, seed)
+        name = f"lynx-{individual + 1:02d}" if known else ""
+        animal, picture = _place_animal(picture, horizon, condition, name, coat, rng)
         animals.append(animal)
     x, y, box_width, box_height = animals[0].box
     picture = scene.illuminate(picture, (x + box_width / 2, y + box_height / 2), condition, rng)
@@ -72,21 +96,26 @@ def render_image(seed: int, number: int) -> SyntheticImage:
         picture[:] = cv2.blur(picture, (int(rng.integers(19, 45)), 3))
     image = np.clip(picture * 255, 0, 255).astype(np.uint8)
     if rng.random() < 0.6:
-        scene.stamp(image, _stamp_text(condition, number, rng))
-    return SyntheticImage(image, tuple(animals), blurred)
+        scene.stamp(image, _stamp_text(condition, encounter % TRAPS, rng))
+    light = "infrared" if condition.infrared else "night or dusk" if condition.night else "day"
+    return SyntheticImage(image, tuple(animals), blurred, encounter % TRAPS, light)
+
+
+def _draw_individual(rng: np.random.Generator) -> tuple[bool, int]:
+    """Choose an animal: whether it is known by name, and its number."""
+    known = bool(rng.random() < 0.82)
+    return known, int(rng.integers(INDIVIDUALS) if known else INDIVIDUALS + rng.integers(STRANGERS))
 
 
 def _place_animal(
-    picture: Picture, horizon: int, condition: scene.Condition, seed: int, rng: np.random.Generator
+    picture: Picture, horizon: int, condition: scene.Condition, name: str, coat: Coat, rng: np.random.Generator
 ) -> tuple[SyntheticAnimal, Picture]:
     """Put one animal on the ground, with its shadow and with what hides parts of it."""
     height, width = picture.shape[:2]
-    known = rng.random() < 0.82
-    individual = int(rng.integers(INDIVIDUALS) if known else INDIVIDUALS + rng.integers(STRANGERS))
     body = sample_pose(rng)
     view, heading = _place_camera(width, height, horizon, rng)
     light = np.array([rng.uniform(-0.8, 0.8), -0.9, -0.6])
-    layer = draw_animal(body, make_coat(individual, seed), view, (width, height), light, rng)
+    layer = draw_animal(body, coat, view, (width, height), light, rng)
     box, polygon = _outline(layer.alpha)
     scene.cast_shadow(picture, (box[0], box[0] + box[2]), view.origin[1], condition)
     alpha = layer.alpha[..., None]
@@ -97,7 +126,6 @@ def _place_animal(
     before = picture.copy()
     _hide_parts(picture, box, view, condition, rng)
     labelled = _labelled(keypoints, layer, (before, picture), view, rng)
-    name = f"lynx-{individual + 1:02d}" if known else ""
     return SyntheticAnimal(name, _orientation(heading), box, polygon, keypoints[:, :2], labelled), picture
 
 
@@ -213,9 +241,9 @@ def _outline(alpha: NDArray[np.float64]) -> tuple[list[float], list[float]]:
     return [float(x), float(y), float(width), float(height)], [float(value) for value in smooth.reshape(-1)]
 
 
-def _stamp_text(condition: scene.Condition, number: int, rng: np.random.Generator) -> str:
+def _stamp_text(condition: scene.Condition, trap: int, rng: np.random.Generator) -> str:
     hour = int(rng.integers(18, 30) % 24 if condition.night else rng.integers(8, 17))
     month = int(rng.choice((12, 1, 2, 3)) if condition.snow else rng.integers(4, 12))
     celsius = int(rng.integers(-9, 3) if condition.snow else rng.integers(4, 24))
     day, minute, second = (int(value) for value in rng.integers((1, 0, 0), (29, 60, 60)))
-    return f"{day:02d}.{month:02d}.2021  {hour:02d}:{minute:02d}:{second:02d}  {celsius}C  TRAP {number % 40:02d}"
+    return f"{day:02d}.{month:02d}.2021  {hour:02d}:{minute:02d}:{second:02d}  {celsius}C  TRAP {trap:02d}"
