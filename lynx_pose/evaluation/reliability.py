@@ -1,6 +1,7 @@
 """Calibrates a run's confidences on its validation set, and shows how reliable that is on animals not used."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from lynx_pose.arrays import Floats, Mask
 from lynx_pose.data.crop import crop_box, pixel_side
 from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.evaluation.calibration import Calibration
-from lynx_pose.evaluation.validate import validate_run
+from lynx_pose.evaluation.guarantee import Guarantee, held_out_coverage
+from lynx_pose.evaluation.validate import clusters_of, validate_run
 from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.training.run_folder import RunFolder
 
@@ -54,17 +56,34 @@ def reliability(expected: Floats, errors: Floats, bins: int = 10) -> list[tuple[
     return [(float(expected[part].mean()), float(errors[part].mean()), int(part.size)) for part in parts]
 
 
-def calibrate(cfg: DictConfig, folder: RunFolder, output: Path) -> tuple[Calibration, str]:
+@dataclass(frozen=True)
+class Calibrated:
+    """What a run's validation set says of its confidences.
+
+    Args:
+        calibration: the error that is expected at each confidence.
+        guarantee: radii that hold; None where none is asked for.
+        coverage: share of keypoints within their radius, each fitted on the other animals; None without a guarantee.
+        page: HTML of the reliability: each animal's errors beside those that a calibration on the others expects.
+    """
+
+    calibration: Calibration
+    guarantee: Guarantee | None
+    coverage: float | None
+    page: str
+
+
+def calibrate(cfg: DictConfig, folder: RunFolder, output: Path, level: float | None = None) -> Calibrated:
     """Fit what a confidence means in pixels, on the validation set that chose the best checkpoint.
 
     Args:
         cfg: configuration of a run whose data are at hand, as `run_config` reads it.
         folder: of the run.
         output: folder for what other processes say, where the changes ask for several.
+        level: of the guarantee; None gives none.
 
-    Returns:
-        The calibration, and a page with its reliability: each animal's errors beside those that a calibration on the
-        other animals expects.
+    Raises:
+        InputError: there are too few animals for the level.
     """
     task, datamodule = validate_run(cfg, folder, folder.best, output)
     poses = task.metric.poses
@@ -75,7 +94,14 @@ def calibrate(cfg: DictConfig, folder: RunFolder, output: Path) -> tuple[Calibra
     # The network's certainty is in pixels that it saw, a user's photograph in others.
     figure = reliability_figure(expected * sizes, poses, datamodule.skeleton.names)
     page: str = figure.to_html(include_plotlyjs=True, full_html=True)
-    return Calibration.fit(poses.scores, errors, poses.visible), page
+    calibration = Calibration.fit(poses.scores, errors, poses.visible)
+    if level is None:
+        return Calibrated(calibration, None, None, page)
+    clusters = clusters_of(cfg, poses.records)
+    guarantee = Guarantee.fit(poses.scores, errors, poses.visible, level, clusters)
+    return Calibrated(
+        calibration, guarantee, held_out_coverage(poses.scores, errors, poses.visible, level, clusters), page
+    )
 
 
 def crop_pixel_sizes(poses: Poses, datamodule: PoseDataModule) -> Floats:

@@ -15,6 +15,7 @@ from lynx_pose.arrays import Pixels
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.evaluation.calibration import Calibration
+from lynx_pose.evaluation.guarantee import Guarantee
 from lynx_pose.files import atomic_write, fingerprint, read_json, write_json, write_text
 from lynx_pose.machine import usable_cores
 from lynx_pose.models.embedded import find_network
@@ -84,7 +85,7 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
         **{key: cfg[key] for key in ("flip_test", "precision", "smooth", "min_confidence")},
     }
     with PoseLog(Path(cfg.output).expanduser(), settings) as poses:
-        calibration = _calibration(cfg, poses.folder, estimator.skeleton)
+        calibration, guarantee = _calibration(cfg, poses.folder, estimator.skeleton)
         draw = functools.partial(draw_animals, skeleton=estimator.skeleton, min_confidence=cfg.min_confidence)
         save = functools.partial(_save_drawing, poses.folder / "drawn", draw) if cfg.draw else None
         predictor = BatchPredictor(estimator, media, boxes, cfg.workers or usable_cores(), save)
@@ -96,7 +97,10 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
         smoothed = _Smoothed(poses, cfg.smooth) if cfg.smooth else poses
         if cfg.draw:
             _draw_videos(smoothed, media, poses.folder / "drawn", draw)
-        paths = PoseWriter(poses.folder, estimator.skeleton, cfg.min_confidence, calibration).write(smoothed)
+        writer = PoseWriter(
+            poses.folder, estimator.skeleton, cfg.min_confidence, calibration, guarantee, cfg.abstain_above
+        )
+        paths = writer.write(smoothed)
         _log_result(poses, paths)
     return PredictionResult(poses, media, paths)
 
@@ -136,24 +140,55 @@ def _draw_videos(poses: PoseLog | _Smoothed, media: Media, folder: Path, draw: D
             draw_video(media.path(found.name), found, path, draw)
 
 
-def _calibration(cfg: DictConfig, folder: Path, skeleton: Skeleton) -> Calibration | None:
-    """Calibrate, or take the calibration that an earlier call wrote."""
-    path = folder / "calibration.json"
-    if path.exists():
-        return Calibration.from_dict(read_json(path))
-    if not cfg.calibrate:
-        return None
+def _calibration(cfg: DictConfig, folder: Path, skeleton: Skeleton) -> tuple[Calibration | None, Guarantee | None]:
+    """Calibrate, or take the calibration that an earlier call wrote: here, or in the file that `calibration` names."""
+    own = folder / "calibration.json"
+    path = own if own.exists() or not cfg.calibration else Path(cfg.calibration).expanduser()
+    if path.exists() or cfg.calibration:
+        return _read_calibration(path, cfg.guarantee, skeleton)
+    if not cfg.calibrate and cfg.guarantee is None:
+        return None, None
     run = find_network(cfg.run)
     if not run.is_dir():
-        raise InputError(f"calibrate=true: needs the folder of a run, whose validation set it takes, not {run}")
+        raise InputError(
+            f"calibrate=true and guarantee= need the folder of a run, whose validation set they take, not {run}; or "
+            "calibration=<the calibration.json of another prediction by the same network>"
+        )
     # Imported here, because ONNX files are predicted with where torch is not.
     from lynx_pose.evaluation.reliability import calibrate
     from lynx_pose.evaluation.validate import run_config
 
-    calibration, page = calibrate(run_config(run, list(cfg.overrides), cfg.trust), RunFolder(run), folder)
-    write_json(path, calibration.to_dict(skeleton.names))
-    write_text(folder / "calibration.html", page)
-    return calibration
+    found = calibrate(run_config(run, list(cfg.overrides), cfg.trust), RunFolder(run), folder, cfg.guarantee)
+    content = found.calibration.to_dict(skeleton.names)
+    if found.guarantee:
+        content |= {"guarantee": found.guarantee.to_dict(skeleton.names), "measured_coverage": found.coverage}
+        log.info(
+            "guarantee=%g: of keypoints of animals that were not used, %.1f %% lie within their radius",
+            *(cfg.guarantee, 100 * (found.coverage or 0)),
+        )
+    write_json(own, content)
+    write_text(folder / "calibration.html", found.page)
+    return found.calibration, found.guarantee
+
+
+def _read_calibration(path: Path, level: float | None, skeleton: Skeleton) -> tuple[Calibration, Guarantee | None]:
+    """Read what an earlier call wrote.
+
+    Raises:
+        InputError: it is of other keypoints, or has no guarantee of this level.
+    """
+    content = read_json(path)
+    try:
+        if list(content["keypoints"]) != list(skeleton.names):
+            raise InputError(f"{path}: is of other keypoints than the network's")
+        calibration = Calibration.from_dict(content)
+        guarantee = Guarantee.from_dict(content["guarantee"]) if "guarantee" in content else None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is no calibration that predict wrote ({error!r})") from None
+    if level is not None and (guarantee is None or guarantee.level != level):
+        known = "none" if guarantee is None else f"one of {guarantee.level:g}"
+        raise InputError(f"guarantee={level:g}: {path} has {known}; choose another output=, or make it anew")
+    return calibration, guarantee
 
 
 def _log_result(poses: PoseLog, paths: Sequence[Path]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.evaluation.calibration import Calibration
+from lynx_pose.evaluation.guarantee import Guarantee
 from lynx_pose.files import atomic_write
 from lynx_pose.formats.coco import annotation_entry, category_entry
 from lynx_pose.prediction.pose_log import AnimalPose, ImagePoses
@@ -25,12 +26,16 @@ class PoseWriter:
         skeleton: of the poses.
         min_confidence: from which a keypoint counts as seen; below, COCO files call it labelled, not visible.
         calibration: says what a confidence means in pixels, where it is known.
+        guarantee: gives radii that hold, where they are asked for.
+        abstain_above: share of the box's longer side; a larger radius is not given.
     """
 
     folder: Path
     skeleton: Skeleton
     min_confidence: float
     calibration: Calibration | None = None
+    guarantee: Guarantee | None = None
+    abstain_above: float = 1.0
 
     def write(self, poses: Iterable[ImagePoses]) -> list[Path]:
         """Write all files anew; `poses` is gone through several times.
@@ -47,7 +52,9 @@ class PoseWriter:
 
     def _write_table(self, poses: Iterable[ImagePoses], file: IO[str]) -> None:
         ids = sorted({name for found in poses for animals in found.frames for one in animals for name in one.ids})
-        parts = ("x", "y", "confidence", "error_px") if self.calibration else ("x", "y", "confidence")
+        parts = ["x", "y", "confidence"]
+        parts += ["error_px"] if self.calibration else []
+        parts += ["radius_px"] if self.guarantee else []
         columns = [f"{name}_{part}" for name in self.skeleton.names for part in parts]
         writer = csv.writer(file)
         writer.writerow(["image", "frame", *ids, "x", "y", "width", "height", "box_score", "score", *columns])
@@ -62,12 +69,19 @@ class PoseWriter:
                     writer.writerow([_as_text(found.name), number, *named, *box, score, f"{animal.score:.4f}", *points])
 
     def _points(self, animal: AnimalPose) -> Iterator[list[str]]:
-        """Yield each keypoint's cells, with its expected error in image pixels where it is known."""
+        """Yield each keypoint's cells, with its expected error and its radius in image pixels where they are known."""
         confidences = np.array([confidence for _, _, confidence in animal.keypoints])
         errors = self.calibration(confidences) * animal.crop_pixel if self.calibration else None
+        radii = self.guarantee(confidences) * animal.crop_pixel if self.guarantee else None
+        largest = self.abstain_above * max(animal.box[2:])
         for index, (x, y, confidence) in enumerate(animal.keypoints):
             point = [f"{x:.2f}", f"{y:.2f}", f"{confidence:.4f}"]
-            yield point if errors is None else [*point, f"{errors[index]:.2f}"]
+            if errors is not None:
+                point.append(f"{errors[index]:.2f}")
+            if radii is not None:
+                # So wide a circle says nothing of the place: the network abstains.
+                point.append(f"{radii[index]:.2f}" if radii[index] <= largest else "")
+            yield point
 
     def _write_dataset(self, poses: Iterable[ImagePoses], file: IO[str]) -> None:
         """Write a COCO keypoint dataset part by part."""

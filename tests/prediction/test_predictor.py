@@ -210,8 +210,31 @@ def test_a_calibration_says_what_a_confidence_means(trained, images, tmp_path):
     calibration = json.loads((output / "calibration.json").read_text())
     assert calibration["animals"] == 3
     assert "observed error" in (output / "calibration.html").read_text()
-    with pytest.raises(InputError, match="needs the folder of a run"):
+    with pytest.raises(InputError, match="need the folder of a run"):
         predicted(trained / "checkpoints" / "best.ckpt", images, tmp_path / "other", "calibrate=true")
+
+
+def test_a_guarantee_gives_radii_also_where_the_data_are_not(trained, images, tmp_path, caplog):
+    """As an ONNX file or a checkpoint is used: with the calibration that a prediction by the run has written."""
+    output, other = tmp_path / "out", tmp_path / "other"
+    predicted(trained, images, output, "guarantee=0.5", "abstain_above=1000", "precision=float32")
+    radii = [float(_rows(output)[0][f"{name}_radius_px"]) for name in ANIMAL_POSE_20.names]
+    assert min(radii) > 0
+    written = json.loads((output / "calibration.json").read_text())
+    assert written["guarantee"]["level"] == 0.5
+    assert 0 <= written["measured_coverage"] <= 1
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    given = [f"calibration={output}/calibration.json", "guarantee=0.5", "precision=float32"]
+    predicted(checkpoint, images, other, *given, "abstain_above=0.001")
+    # Radii of more than a thousandth of the box are none.
+    assert {_rows(other)[0][f"{name}_radius_px"] for name in ANIMAL_POSE_20.names} == {""}
+    predicted(checkpoint, images, tmp_path / "same", *given, "abstain_above=1000")
+    assert [float(_rows(tmp_path / "same")[0][f"{name}_radius_px"]) for name in ANIMAL_POSE_20.names] == radii
+    with pytest.raises(InputError, match=r"guarantee=0.9: .*calibration.json has one of 0.5"):
+        predicted(checkpoint, images, tmp_path / "more", given[0], "guarantee=0.9")
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(InputError, match="is no calibration that predict wrote"):
+        predicted(checkpoint, images, tmp_path / "bad", f"calibration={tmp_path}/bad.json")
 
 
 @pytest.mark.slow

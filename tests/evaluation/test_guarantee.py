@@ -1,0 +1,75 @@
+"""Radii that hold, measured on animals that no part of the fit has seen."""
+
+import numpy as np
+import pytest
+
+from lynx_pose.errors import InputError
+from lynx_pose.evaluation.guarantee import Guarantee, halves, held_out_coverage, upper_quantile
+
+
+def _animals(count, rng, alike=1):
+    """Confidences, errors and what is visible; the errors of `alike` animals in a row are of one size."""
+    confidences = rng.uniform(0, 1, (count, 3))
+    size = np.repeat(rng.gamma(2, 1, -(-count // alike)), alike)[:count, None]
+    spread = np.array([1.0, 4.0, 9.0]) * (1.2 - confidences) * size
+    return confidences, spread * rng.exponential(1, (count, 3)), rng.random((count, 3)) < 0.8
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9, 0.95])
+def test_coverage_is_that_which_is_promised(level):
+    """Over many fits, by keypoint, on fresh animals."""
+    rng = np.random.default_rng(0)
+    inside = []
+    for _ in range(40):
+        guarantee = Guarantee.fit(*_animals(300, rng), level)
+        confidences, errors, visible = _animals(500, rng)
+        within = np.where(visible, errors <= guarantee(confidences), np.nan)
+        inside.append(np.nanmean(within, axis=0))
+    coverage = np.mean(inside, axis=0)
+    assert (coverage >= level - 0.02).all()
+    assert (coverage <= level + 0.04).all()
+
+
+def test_the_coverage_that_it_reports_is_that_of_fresh_animals():
+    rng = np.random.default_rng(1)
+    reported = [held_out_coverage(*_animals(300, rng), 0.9) for _ in range(10)]
+    assert np.mean(reported) == pytest.approx(0.9, abs=0.02)
+
+
+def test_a_sure_keypoint_has_a_smaller_radius():
+    rng = np.random.default_rng(2)
+    guarantee = Guarantee.fit(*_animals(2000, rng), 0.9)
+    low, high = guarantee(np.full((1, 3), 0.1))[0], guarantee(np.full((1, 3), 0.9))[0]
+    assert (high < 0.6 * low).all()
+    assert (np.diff(high) > 0).all()
+
+
+def test_what_belongs_together_is_in_one_half():
+    names = [f"burst {number // 7}" for number in range(100)]
+    first = halves(100, names, 0)
+    assert all(len({side for name, side in zip(names, first, strict=True) if name == one}) == 1 for one in set(names))
+    assert 30 < first.sum() < 70
+    rng = np.random.default_rng(3)
+    values = _animals(700, rng, alike=7)
+    bursts = [str(number // 7) for number in range(700)]
+    assert held_out_coverage(*values, 0.9, bursts) == pytest.approx(0.9, abs=0.05)
+
+
+def test_it_is_read_as_it_was_written():
+    rng = np.random.default_rng(4)
+    guarantee = Guarantee.fit(*_animals(200, rng), 0.9)
+    again = Guarantee.from_dict(guarantee.to_dict(["a", "b", "c"]))
+    confidences = rng.random((5, 3))
+    np.testing.assert_array_equal(again(confidences), guarantee(confidences))
+
+
+@pytest.mark.parametrize(("count", "level", "message"), [(200, 1.5, "must lie between"), (4, 0.99, "too few")])
+def test_what_cannot_be_promised_is_refused(count, level, message):
+    with pytest.raises(InputError, match=message):
+        Guarantee.fit(*_animals(count, np.random.default_rng(0)), level)
+
+
+def test_the_quantile_by_hand():
+    assert upper_quantile(np.arange(1.0, 11.0), 0.9) == 10
+    assert upper_quantile(np.arange(1.0, 10.0), 0.9) == 9
+    assert upper_quantile(np.arange(1.0, 9.0), 0.9) == np.inf
