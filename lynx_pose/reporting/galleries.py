@@ -82,14 +82,19 @@ def learning_row(runs: Sequence[Run], validation: Validation) -> list[GalleryRow
     best = max(trained, key=lambda run: run.best["AP"])
     epochs = _kept_epochs(best)
     sigmas = validation.annotations.skeleton.sigmas
-    labelled = [(f"epoch {epoch}", read_poses(best, path, validation.annotations)) for epoch, path in epochs.items()]
-    labelled.append((f"best, epoch {best.best['epoch']:.0f}", validation[best]))
+    labelled = [(_after(epoch), read_poses(best, path, validation.annotations)) for epoch, path in epochs.items()]
+    labelled.append((f"best, {_after(int(best.best['epoch']))}", validation[best]))
     baselines = [
         run for row, stage, run in stages(runs) if stage == "baseline" and row == best.row and run in validation
     ]
     hardest = validation[baselines[0]] if baselines else labelled[0][1]
     place = int(np.argsort(hardest.oks(sigmas))[:2][-1])
     return _readable_rows([(place, best.label, labelled)], validation)
+
+
+def _after(epoch: int) -> str:
+    """Say when an epoch ends, which count from 0; the thesis's Figure 44 calls the untrained network epoch 0."""
+    return f"after {epoch + 1} epoch{'s' if epoch else ''}"
 
 
 def _kept_epochs(run: Run) -> dict[int, Path]:

@@ -193,3 +193,34 @@ def test_of_equal_maxima_the_first_counts():
     heatmaps = torch.zeros(1, 1, 6, 5)
     heatmaps[0, 0, [2, 2, 4], [3, 4, 0]] = 0.5
     assert maximum(heatmaps)[0].tolist() == [[[3.0, 2.0]]]
+
+
+def test_the_rule_of_mmpose_0_moves_only_what_has_room_along_both_axes():
+    """Cell by cell, as its loop did (keypoints_from_heatmaps of version 0.29)."""
+    torch.manual_seed(0)
+    heatmaps = torch.rand(200, 3, 6, 7)
+    cells, _ = maximum(heatmaps)
+    found, _ = QuarterShift(both_axes=True)(heatmaps)
+    single, _ = QuarterShift()(heatmaps)
+    expected = cells.clone()
+    for image in range(200):
+        for keypoint in range(3):
+            x, y = (int(value) for value in cells[image, keypoint])
+            if 1 < x < 6 and 1 < y < 5:
+                heatmap = heatmaps[image, keypoint]
+                shift = [heatmap[y, x + 1] - heatmap[y, x - 1], heatmap[y + 1, x] - heatmap[y - 1, x]]
+                expected[image, keypoint] += 0.25 * torch.tensor(shift).sign()
+    torch.testing.assert_close(found, expected)
+    assert not torch.equal(found, single)
+
+
+def test_a_keypoint_outside_the_crop_can_be_taught_as_an_empty_heatmap():
+    keypoints, visible = (
+        torch.tensor([[[30.0, 30.0], [900.0, 10.0], [900.0, 10.0]]]),
+        torch.tensor([[True, True, False]]),
+    )
+    for weight in (0.0, 1.0, 0.5):
+        heatmaps, weights = ClassicHeatmap((64, 64), absent_weight=weight).encode(keypoints, visible)
+        assert weights.tolist() == [[1.0, weight, 0.0]]
+        assert heatmaps[0, 0].max() == 1
+        assert (heatmaps[0, 1:] == 0).all()

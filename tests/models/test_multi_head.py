@@ -7,7 +7,7 @@ from lynx_pose.errors import InputError
 from lynx_pose.models.codecs.coordinate_codec import RelativeCoordinates
 from lynx_pose.models.codecs.heatmap_codec import ClassicHeatmap, UdpHeatmap
 from lynx_pose.models.heads.heatmap import HeatmapHead
-from lynx_pose.models.heads.multi import ByConfidence, LearnedShares, MeanOfBoth, MultiHead
+from lynx_pose.models.heads.multi import ByConfidence, HeatmapAlone, LearnedShares, MeanOfBoth, MultiHead
 from lynx_pose.models.heads.regression import RegressionHead
 from lynx_pose.models.losses import CoordinateLoss, KeypointMSE
 
@@ -30,7 +30,13 @@ def _outputs(head, peak):
 
 @pytest.mark.parametrize(
     ("combination", "peak", "expected"),
-    [(MeanOfBoth, 1.0, 24.0), (ByConfidence, 1.0, 32.0), (ByConfidence, 0.25, 20.0), (LearnedShares, 0.5, 24.0)],
+    [
+        (HeatmapAlone, 1.0, 32.0),
+        (MeanOfBoth, 1.0, 24.0),
+        (ByConfidence, 1.0, 32.0),
+        (ByConfidence, 0.25, 20.0),
+        (LearnedShares, 0.5, 24.0),
+    ],
 )
 def test_predictions_are_combined(combination, peak, expected):
     head = _head(combination)
@@ -67,6 +73,17 @@ def test_shares_are_learnt_for_each_keypoint():
     assert shares[0] > 0.9
     assert shares[1] < 0.1
     assert shares[2] == pytest.approx(0.5, abs=0.1)
+
+
+def test_keypoints_outside_the_crop_teach_no_shares():
+    head = _head(LearnedShares)
+    output = _outputs(head, 1.0)
+    inside = torch.tensor([[[32.0, 32.0], [16.0, 16.0], [24.0, 24.0]]])
+    outside = inside.clone()
+    outside[0, 0] = torch.tensor([500.0, -300.0])
+    head.loss(output, outside, torch.ones(1, 3)).backward()
+    assert head.combination.logits.grad[0] == 0
+    assert (head.combination.logits.grad[1:2] != 0).all()
 
 
 def test_the_combinations_loss_does_not_reach_the_network():

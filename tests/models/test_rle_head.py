@@ -68,6 +68,30 @@ def test_it_learns_where_it_is_certain():
     assert (scores[:, 0] > scores[:, 1]).float().mean() > 0.95
 
 
+@pytest.mark.parametrize("widths", [(2.0, 8.0), (6.0, 20.0)])
+def test_its_widths_are_the_true_ones(widths):
+    """Residuals of known Laplace widths; the deviations by themselves are many times as large."""
+    torch.manual_seed(0)
+    head = RLEHead(4, 32, 2, RelativeCoordinates((256, 256)), RLELoss(RealNVP()))
+    features = torch.ones(64, 4, 1, 1)
+    noise = torch.distributions.Laplace(0.0, torch.tensor(widths)[:, None].expand(2, 2))
+    optimizer = torch.optim.Adam(head.parameters(), lr=3e-3)
+    for step in range(900):
+        if step == 600:
+            optimizer.param_groups[0]["lr"] = 3e-4
+        keypoints = torch.tensor([[100.0, 90.0], [150.0, 160.0]]) + noise.sample((64,))
+        optimizer.zero_grad()
+        head.loss(head(features), keypoints, torch.ones(64, 2)).backward()
+        optimizer.step()
+    head.eval()
+    found = head.widths(head(features)).mean(dim=(0, 2))
+    deviations = head(features)[..., 2:].mean(dim=(0, 2)) * 256
+    np.testing.assert_allclose(found.detach(), widths, rtol=0.1)
+    assert (deviations > 3 * torch.tensor(widths)).all()
+    _, scores = head.decode(head(features))
+    assert (scores[:, 0] > scores[:, 1]).all()
+
+
 def test_flipping_mirrors_positions_and_keeps_deviations():
     head = RLEHead(4, 32, 2, RelativeCoordinates((256, 256)), RLELoss(RealNVP()))
     output = torch.rand(3, 2, 4)

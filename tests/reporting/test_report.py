@@ -227,7 +227,9 @@ def test_the_baselines_worst_is_shown_with_what_became_of_it(staged):
 
 def test_one_animal_is_shown_through_the_kept_epochs(staged):
     (row,) = learning_row(staged, read_validation(staged))
-    assert [drawing.caption for drawing in row.drawings] == ["ground truth", "epoch 0", "epoch 10", "best, epoch 1"]
+    assert [drawing.caption for drawing in row.drawings] == [
+        *("ground truth", "after 1 epoch", "after 11 epochs", "best, after 2 epochs")
+    ]
     assert not row.title.startswith("Traps/001")
 
 

@@ -33,12 +33,23 @@ class Argmax(Decoding):
 
 @dataclass(frozen=True)
 class QuarterShift(Decoding):
-    """The highest cell, moved a quarter cell towards the higher neighbour on each axis (Equation 3)."""
+    """The highest cell, moved a quarter cell towards the higher neighbour on each axis (Equation 3).
+
+    Args:
+        both_axes: move only cells that have room along both axes, as MMPose 0.29 did; since 1.0 each axis is judged by
+            itself.
+    """
+
+    both_axes: bool = False
 
     @override
     def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         cells, scores = maximum(heatmaps)
-        return cells + 0.25 * neighbour_difference(heatmaps, cells).sign(), scores
+        direction = neighbour_difference(heatmaps, cells).sign()
+        if self.both_axes:
+            last = torch.tensor(heatmaps.shape[:1:-1], device=cells.device) - 1
+            direction = direction * ((cells > 1) & (cells < last)).all(dim=-1, keepdim=True)
+        return cells + 0.25 * direction, scores
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,15 @@ class HeatmapCodec(ABC):
         sigma: standard deviation of a target's Gaussian, in heatmap cells.
         stride: crop pixels per heatmap cell.
         decoding: how keypoints are found in heatmaps.
+        absent_weight: of an empty heatmap for keypoints that are annotated and lie outside the crop, as after half-body
+            augmentation; 0 teaches nothing of them, as MMPose.
     """
 
     input_size: tuple[int, int]
     sigma: float = 2.0
     stride: int = 4
     decoding: Decoding = field(default=QuarterShift())
+    absent_weight: float = 0.0
 
     crop_convention: ClassVar[CropConvention]
     # Cells by which a mirrored heatmap is moved: cell i of the classic one mirrors to cell w − i, not w − 1 − i.
@@ -60,9 +63,11 @@ class HeatmapCodec(ABC):
             weight: [B, K], 0 where a keypoint is not visible.
 
         Returns:
-            heatmaps [B, K, h, w] and weights [B, K]; the weight is 0 where the Gaussian stays outside.
+            heatmaps [B, K, h, w] and weights [B, K]; where the Gaussian stays outside the heatmap is empty, and the
+            weight `absent_weight` times what it was.
         """
-        return self._draw(keypoints / self.cell_pixels(keypoints), weight)
+        heatmaps, inside = self._draw(keypoints / self.cell_pixels(keypoints), weight)
+        return heatmaps, torch.where(inside > 0, inside, self.absent_weight * weight.to(inside.dtype))
 
     def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         """Find the keypoints.

@@ -44,6 +44,14 @@ class ByConfidence(Combination):
         return share * heatmap + (1 - share) * regression
 
 
+class HeatmapAlone(Combination):
+    """The heatmap's prediction: what the second head's training does to the first, whatever combining does."""
+
+    @override
+    def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
+        return heatmap
+
+
 class LearnedShares(Combination):
     """A share for each keypoint, learnt with the network from the error of the combination.
 
@@ -119,7 +127,9 @@ class MultiHead(PoseHead):
             return loss
         found, _ = self.decode((heatmaps.detach(), coordinates.detach()))
         distances = (found - keypoints).norm(dim=-1) / self.regression.codec.input_size[0]
-        return loss + (distances * (weight > 0)).mean()
+        # Keypoints outside the crop are learnt by neither head, so they teach nothing about which is better.
+        of_both = [head.codec.encode(keypoints, weight)[1] > 0 for head in (self.heatmap, self.regression)]
+        return loss + (distances * of_both[0] * of_both[1]).mean()
 
     def decode(self, output: Outputs) -> tuple[Tensor, Tensor]:
         """Return the combined keypoints [B, K, 2] in crop pixels and the heatmaps' scores [B, K]."""

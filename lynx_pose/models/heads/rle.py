@@ -10,6 +10,9 @@ from lynx_pose.models.codecs.coordinate_codec import RelativeCoordinates
 from lynx_pose.models.heads.regression import CoordinateOutput, fully_connected
 from lynx_pose.models.losses import require_coordinates
 
+# Of a batch's mean, in the mean that is kept.
+FOLLOWED = 0.02
+
 
 class RealNVP(nn.Module):
     """RealNVP (Dinh et al. 2017, arXiv 1605.08803): a density over two-dimensional residuals, by coupling layers.
@@ -88,6 +91,10 @@ class RLELoss(nn.Module):
 class RLEHead(CoordinateOutput):
     """Global average pooling and one layer: position and deviation, four numbers a keypoint.
 
+    The flow learns the residuals' density at any scale, so the loss leaves the deviations' common scale free and they
+    come out many times too large. `residual_scale`, the residuals' mean in training, gives it back (`widths`); the
+    scores keep the deviations as they are.
+
     Args:
         in_channels: of the feature map.
         in_stride: of the feature map; pooling takes any.
@@ -96,10 +103,13 @@ class RLEHead(CoordinateOutput):
         loss: of positions with deviations, targets and weights.
     """
 
+    residual_scale: Tensor
+
     def __init__(
         self, in_channels: int, in_stride: int, num_keypoints: int, codec: RelativeCoordinates, loss: nn.Module
     ):
         super().__init__(num_keypoints, codec, loss)
+        self.register_buffer("residual_scale", torch.ones(()))
         self.position = fully_connected([in_channels, 2 * num_keypoints], first_output=0.5)
         self.deviation = fully_connected([in_channels, 2 * num_keypoints], first_output=-math.log(3))
 
@@ -108,6 +118,25 @@ class RLEHead(CoordinateOutput):
         pooled = features.mean(dim=(-2, -1))
         parts = [self.position(pooled), self.deviation(pooled).sigmoid()]
         return torch.cat([part.unflatten(1, (self.num_keypoints, 2)) for part in parts], dim=-1)
+
+    @override
+    def loss(self, output: Tensor, keypoints: Tensor, weight: Tensor) -> Tensor:
+        if self.training:
+            self._follow_scale(output.detach().float(), keypoints, weight)
+        return super().loss(output, keypoints, weight)
+
+    def _follow_scale(self, output: Tensor, keypoints: Tensor, weight: Tensor) -> None:
+        """Let `residual_scale` follow the batches' means slowly."""
+        target, seen = self.codec.encode(keypoints, weight)
+        position, sigma = output.split(2, dim=-1)
+        residual = ((position - target) / sigma).abs().mean(dim=-1)
+        if (seen > 0).any():
+            self.residual_scale.lerp_(residual[seen > 0].mean(), FOLLOWED)
+
+    def widths(self, output: Tensor) -> Tensor:
+        """Return the expected absolute error [B, K, 2] of x and y in crop pixels: the width of a Laplace density."""
+        sizes = torch.tensor(self.codec.input_size, device=output.device, dtype=torch.float32)
+        return output[..., 2:].float() * self.residual_scale * sizes
 
     def decode(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """Return keypoints [B, K, 2] in crop pixels and scores [B, K], 1 minus the mean deviation."""
