@@ -17,7 +17,7 @@ CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if fold
 
 # What has no part in a run's results, and so may change when a run or a sweep is continued, and takes no part in how
 # reports tell runs apart.
-WITHOUT_EFFECT = ("ckpt", "sweep", "logger", "hydra", "data.cache", "data.cache_gb", "loader.num_workers")
+WITHOUT_EFFECT = ("ckpt", "sweep", "stop", "logger", "hydra", "data.cache", "data.cache_gb", "loader.num_workers")
 
 
 def instantiate(node: DictConfig, **arguments: Any) -> Any:

@@ -16,6 +16,7 @@ from lynx_pose.reporting.html import page_environment
 from lynx_pose.reporting.model_card import write_cards
 from lynx_pose.reporting.published import published_lines, published_predictions, published_tables
 from lynx_pose.reporting.run_results import Run, find_runs, on_thesis_data
+from lynx_pose.reporting.search_figures import search_figures
 from lynx_pose.reporting.study import Comparison, compare_groups, findings, study_table
 from lynx_pose.reporting.tables import (
     Table,
@@ -42,12 +43,14 @@ class Report:
 
     Args:
         runs: all of them, finished or not.
+        search: figures of what a search has found, as HTML; empty for other sweeps.
         tables: architecture × augmentation first.
         comparisons: of groups.
         validation: the runs' poses, where the dataset is at hand.
     """
 
     runs: Sequence[Run]
+    search: str
     tables: Sequence[Table]
     comparisons: Sequence[Comparison]
     validation: Validation | None
@@ -74,7 +77,9 @@ def make_report(sweeps: Sequence[Path], trust: bool = False) -> Report:
         scale_table(runs, validation),
         weak_points_table(runs, validation),
     ]
-    return Report(runs, [ap_table(runs), *(table for table in optional if table)], comparisons, validation)
+    return Report(
+        runs, search_figures(sweeps), [ap_table(runs), *(table for table in optional if table)], comparisons, validation
+    )
 
 
 def report(sweeps: Sequence[Path], trust: bool = False) -> None:
@@ -131,6 +136,7 @@ def render(report: Report) -> str:
         curves=ap_curves(runs, [line for experiment in published for line in published_lines(experiment)]),
         intervals=interval_plot(report.comparisons) if report.comparisons else "",
         findings=report.findings,
+        search=report.search,
         tested=any(run.test for run in runs),
         unranked=[run.label for run in runs if _unranked(report.validation, run)],
         sides={run.folder.path: _sides(report.validation, run) for run in runs},

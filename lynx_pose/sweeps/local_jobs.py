@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
-from hydra.core.utils import JobReturn
-from omegaconf import DictConfig
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, read_write
 
-from lynx_pose.errors import describe_exit
+from lynx_pose.errors import ProcessError, describe_exit
 from lynx_pose.machine import MachineShare, jobs_at_once
 from lynx_pose.sweeps.job import job_folder, run_job_process
 from lynx_pose.sweeps.outcome import failed_job, failure_from_summary, job_return
@@ -89,6 +89,7 @@ def run_jobs(configs: Sequence[DictConfig], callbacks: Callbacks, at_once: int) 
     running: list[Job] = []
     results: dict[int, JobReturn] = {}
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    attempts: Counter[int] = Counter()
     try:
         while waiting or running:
             while waiting and free:
@@ -97,7 +98,18 @@ def run_jobs(configs: Sequence[DictConfig], callbacks: Callbacks, at_once: int) 
             for job in _ended(running):
                 running.remove(job)
                 free.append(job.share)
-                results[job.index] = _settle(job)
+                results[job.index], curable = _settle(job)
+                failed = results[job.index].status != JobStatus.COMPLETED
+                if failed and curable and attempts[job.index] < job.config.sweep.retries:
+                    attempts[job.index] += 1
+                    log.warning("%s: is started again, from its last checkpoint", job.folder.path.name)
+                    waiting.append((job.index, _continued(job)))
+                elif failed and job.config.sweep.fail_fast:
+                    log.warning("%s failed; the others are stopped (sweep.fail_fast)", job.folder.path.name)
+                    results |= {index: _not_run(config) for index, config in waiting}
+                    results |= {other.index: _stopped(other) for other in running}
+                    waiting.clear()
+                    running.clear()
     finally:
         for job in running:
             job.process.terminate()
@@ -126,12 +138,35 @@ def _ended(running: Sequence[Job]) -> list[Job]:
     return [job for job in running if not job.process.is_alive()]
 
 
-def _settle(job: Job) -> JobReturn:
-    """Leave no process of the job behind, and say how it ended where it could not do so itself."""
+def _settle(job: Job) -> tuple[JobReturn, bool]:
+    """Leave no process of the job behind, and say how it ended where it could not do so itself.
+
+    Returns:
+        how it ended, and whether another attempt may end better: it was killed, or its time was over.
+    """
     job.kill()
     code = job.process.exitcode
     if job.stop_reason:
-        return failed_job(job.config, job.stop_reason)
+        return failed_job(job.config, job.stop_reason), True
     if code == 0:
-        return job_return(job.config, None)
-    return failure_from_summary(job.config, describe_exit(code))
+        return job_return(job.config, None), False
+    curable = not job.folder.summary.is_file() or job.folder.read_summary()["status"] != "failed"
+    return failure_from_summary(job.config, describe_exit(code)), curable and not job.folder.is_locked()
+
+
+def _continued(job: Job) -> DictConfig:
+    """Return the configuration of another attempt in the same folder."""
+    config = job.config.copy()
+    with read_write(config):
+        config.sweep.resume = str(job.folder.path.parent)
+    return config
+
+
+def _stopped(job: Job) -> JobReturn:
+    """Stop a job because another failed; it notes itself that it was interrupted."""
+    job.stop()
+    return job_return(job.config, ProcessError("was stopped, because another failed (sweep.fail_fast)"))
+
+
+def _not_run(config: DictConfig) -> JobReturn:
+    return job_return(config, ProcessError("was not started, because another failed (sweep.fail_fast)"))

@@ -40,7 +40,8 @@ def job_return(config: DictConfig, error: Exception | None) -> JobReturn:
     result.overrides = list(config.hydra.overrides.task)
     result.hydra_cfg = config
     result.status = JobStatus.FAILED if error else JobStatus.COMPLETED
-    result.return_value = error
+    # What sweepers of Hydra's that search go by.
+    result.return_value = error or job_folder(config).read_summary().get("best", {}).get("AP")
     return result
 
 

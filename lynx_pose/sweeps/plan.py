@@ -62,14 +62,30 @@ def with_suffixes(jobs: Sequence[Overrides]) -> list[Overrides]:
     values = _values([identity(job) for job in jobs])
     # Another backbone is another architecture, also where all jobs have it.
     shown = [key for key, own in values.items() if key not in NAMED and (len(own) > 1 or key == "model.backbone.name")]
-    named = []
-    for job in jobs:
-        pairs = [override.partition("=")[::2] for override in job]
-        parts = [f"-{key.rsplit('.', 1)[-1]}_{value}" for key, value in pairs if key.lstrip("+~") in shown]
-        # Without = a folder's name can be typed as it is.
-        suffix = re.sub(r"[^\w.,+-]+", "_", "".join(parts))[:LONGEST_SUFFIX]
-        named.append([*job, f"sweep.suffix='{suffix}'"] if suffix else list(job))
-    return named
+    return [[*job, *_suffix(job, shown)] for job in jobs]
+
+
+def _suffix(job: Overrides, shown: Sequence[str]) -> Overrides:
+    """Return the override that has a job's name say these of its options; none where there are none."""
+    pairs = [override.partition("=")[::2] for override in job]
+    parts = [f"-{key.rsplit('.', 1)[-1]}_{value}" for key, value in pairs if key.lstrip("+~") in shown]
+    # Without = a folder's name can be typed as it is.
+    suffix = re.sub(r"[^\w.,+-]+", "_", "".join(parts))[:LONGEST_SUFFIX]
+    return [f"sweep.suffix='{suffix}'"] if suffix else []
+
+
+def trial_job(fixed: Overrides, drawn: Overrides, config: DictConfig, number: int) -> Overrides:
+    """Return the overrides of a trial of a search, with its place in the sweep's folder.
+
+    Args:
+        fixed: that all trials have.
+        drawn: of this trial.
+        config: of the sweep.
+        number: of the trial.
+    """
+    shown = [key for key in (override.partition("=")[0] for override in drawn) if key not in NAMED]
+    placed = _placed(Path(config.hydra.sweep.dir), _folder_name(config, number))
+    return [*fixed, *drawn, f"sweep.trial={number}", *_suffix(drawn, shown), *placed]
 
 
 def jobs_to_run(jobs: list[Overrides], config: DictConfig, compose: Compose) -> list[Overrides]:

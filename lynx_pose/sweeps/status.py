@@ -22,7 +22,14 @@ from lynx_pose.sweeps.plan import Identity, combinations, identity, with_params
 from lynx_pose.sweeps.sweep_folder import newest_sweep, started_jobs
 from lynx_pose.training.run_folder import RunFolder
 
-COLOURS = {"completed": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "waiting": "dim"}
+COLOURS = {
+    "completed": "green",
+    "failed": "red",
+    "interrupted": "yellow",
+    "pruned": "blue",
+    "running": "cyan",
+    "waiting": "dim",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class JobState:
     """One job of a sweep.
 
     Args:
-        name: of its folder; empty while it has none.
+        name: of its folder, a number first; empty while it has none.
         options: those of its overrides that not all jobs of the sweep have.
         status: waiting, running, completed, failed or interrupted.
         epoch: how many are done.
@@ -100,10 +107,13 @@ def read_states(sweep: Path) -> list[JobState]:
         raise InputError(f"{sweep}: is not the folder of a sweep (it has no multirun.yaml)")
     begun = {identity(overrides): folder for overrides, folder in started_jobs(sweep)}
     hydra = OmegaConf.load(plan).hydra
-    given = with_params(OmegaConf.select(hydra, "sweeper.params") or {}, hydra.overrides.task)
-    planned = combinations(OverridesParser.create().parse_overrides(given))
-    waiting = [job for job in map(identity, planned) if job not in begun]
-    common = frozenset.intersection(*begun, *waiting)
+    waiting: list[Identity] = []
+    # A search decides its trials as it goes.
+    if OmegaConf.select(hydra, "sweeper.objectives") is None:
+        given = with_params(OmegaConf.select(hydra, "sweeper.params") or {}, hydra.overrides.task)
+        planned = combinations(OverridesParser.create().parse_overrides(given))
+        waiting = [job for job in map(identity, planned) if job not in begun]
+    common = frozenset.intersection(*begun, *waiting) if begun or waiting else frozenset()
     states = [_state(folder, _options(job - common)) for job, folder in begun.items()]
     return states + [JobState("", _options(job - common), "waiting") for job in waiting]
 
@@ -151,7 +161,8 @@ def states_table(folder: Path, states: Sequence[JobState]) -> Table:
 def _cells(state: JobState) -> list[str]:
     colour = COLOURS[state.status]
     return [
-        escape(state.name),
+        # The rest of its folder's name says what the options say.
+        state.name.partition("-")[0],
         escape(state.options),
         f"[{colour}]{state.status}[/{colour}]",
         f"{state.epoch}/{state.epochs}" if state.epochs is not None else "",

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.plugins.environments import ClusterEnvironment
 
 from lynx_pose.config import check_options, instantiate
@@ -41,6 +41,7 @@ from lynx_pose.training.callbacks.pose_images import PoseImages
 from lynx_pose.training.callbacks.progress_bar import RunProgressBar
 from lynx_pose.training.callbacks.throughput import Throughput
 from lynx_pose.training.checkpoint import AtomicCheckpointIO
+from lynx_pose.training.early_end import early_end, why_ended
 from lynx_pose.training.resume import find_checkpoint, find_run_folder, require_own_folder
 from lynx_pose.training.run_folder import RunFolder
 from lynx_pose.training.summary import Summary, add_data, add_result, log_data, log_end, track_summary
@@ -151,7 +152,10 @@ def _fit(
     throughput, best = Throughput(), BestEpoch(folder)
     epochs = EpochLog(folder, best, throughput, cfg.keep_poses_at)
     files = AtomicCheckpointIO(folder)
-    callbacks: list[pl.Callback] = [KeepSignalHandlers(), throughput, best, epochs]
+    trials = _trial_report(cfg, folder, summary is not None)
+    callbacks: list[pl.Callback] = [KeepSignalHandlers(), throughput, best, epochs, *early_end(cfg), *trials]
+    # After what keeps the best epoch: an average of weights leaves the network then.
+    callbacks += instantiate(cfg.callback).values()
     if cfg.compile:
         callbacks.append(CudaGraphSteps())
     if logger:
@@ -165,7 +169,7 @@ def _fit(
         # The checkpoint of the last epoch comes last, so that it holds what the other callbacks made of that epoch.
         callbacks=[*callbacks, _last_checkpoint(folder)],
         plugins=[files],
-        logger=logger or False,
+        logger=[*([logger] if logger else []), *_more_loggers(cfg, folder)] if summary is not None else False,
         default_root_dir=str(folder.path),
         enable_progress_bar=shows_progress,
     )
@@ -178,6 +182,35 @@ def _fit(
     if summary is not None:
         files.require_written()
         add_result(summary, trainer, epochs, best, throughput)
+        if any(trial.pruned for trial in trials):
+            summary["status"] = "pruned"
+            log.info("%s: pruned after %d of %d epochs", cfg.name, *_epochs(trainer))
+        elif cfg.fit and (reason := why_ended(trainer)):
+            summary["ended_early"] = reason
+            log.info("%s: ended after %d of %d epochs: %s", cfg.name, *_epochs(trainer), reason)
+
+
+def _trial_report(cfg: DictConfig, folder: RunFolder, is_first: bool) -> list[Any]:
+    """Make what tells a search how its trial does; nothing outside searches."""
+    if cfg.sweep.trial is None:
+        return []
+    # Imported here, because Optuna is needed for searches alone.
+    from lynx_pose.sweeps.search import TrialReport
+
+    sweeper = HydraConfig.get().sweeper if is_first else None
+    return [TrialReport(sweeper, folder.path.parent, cfg.sweep.trial)]
+
+
+def _more_loggers(cfg: DictConfig, folder: RunFolder) -> list[Logger]:
+    """Make the loggers beside Weights & Biases, which write into the run's folder."""
+    try:
+        return [instantiate(one, save_dir=str(folder.path)) for one in (cfg.logger.get("more") or {}).values()]
+    except ModuleNotFoundError as error:
+        raise InputError(f"logger: {str(error).splitlines()[0]}") from None
+
+
+def _epochs(trainer: pl.Trainer) -> tuple[int, int]:
+    return trainer.current_epoch, trainer.max_epochs or 0
 
 
 def _last_checkpoint(folder: RunFolder) -> ModelCheckpoint:

@@ -4,10 +4,12 @@ import logging
 import platform
 import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -53,7 +55,8 @@ def track_summary(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> 
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield summary
-        summary["status"] = "completed"
+        if summary["status"] == "running":
+            summary["status"] = "completed"
     except (KeyboardInterrupt, SystemExit):
         # Lightning shuts down its workers and then exits, after some signals with the code of success.
         summary["status"] = "interrupted"
@@ -97,11 +100,27 @@ def _begin(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Summary
         "seed": cfg.seed,
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "threads": torch.get_num_threads(),
+        "commit": source_commit(),
         "wandb": earlier.get("wandb"),
     }
     if "data" in earlier:
         summary["data"] = earlier["data"]
     return summary
+
+
+def source_commit() -> dict[str, Any] | None:
+    """Return the commit of the program, and whether files differ from it; None outside a git checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        # A package that is installed into somebody's own repository is not of that repository.
+        git("ls-files", "--error-unmatch", __file__)
+        return {"id": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _write(folder: RunFolder, summary: Summary) -> None:
@@ -182,6 +201,8 @@ def add_result(
         "device": str(trainer.strategy.root_device),
         "processes": trainer.world_size,
     }
+    if torch.cuda.is_available():
+        summary["gpu_memory_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
 
 
 def log_end(summary: Summary, folder: RunFolder) -> None:

@@ -23,9 +23,13 @@ def make_trainer(cfg: DictConfig, environment: ClusterEnvironment, **options: An
     """
     _silence_lightning()
     plugins = [environment, *options.pop("plugins", [])]
+    # The user's before ours: the last checkpoint of an epoch holds what all callbacks made of it.
+    own = [instantiate(callback) for callback in cfg.trainer.get("callbacks") or []]
+    callbacks = [*own, *options.pop("callbacks", [])]
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         plugins=plugins,
+        callbacks=callbacks,
         precision=choose_precision(cfg.trainer),
         # A run of fewer epochs is validated once, at its end.
         check_val_every_n_epoch=min(cfg.trainer.check_val_every_n_epoch, max(1, cfg.trainer.max_epochs or 1)),

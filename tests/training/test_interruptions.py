@@ -195,3 +195,36 @@ def test_one_run_has_one_process_that_trains_it(data, tmp_path):
     process.communicate(timeout=60)
     assert summary(folder)["status"] == "interrupted"
     wait_for(lambda: not processes_of(tmp_path), 20)
+
+
+@pytest.mark.slow
+def test_a_killed_job_is_tried_again_and_a_bad_one_is_not(whole, data, tmp_path):
+    """Its process is killed for real; the second attempt goes on from its last checkpoint to the same result."""
+    options, uninterrupted = whole
+    folder = tmp_path / "sweep"
+    more = ["logger=none", "hydra.launcher.jobs=1", "sweep.retries=1", "data.train_fraction=0.75,7"]
+    process = _start("-m", *options, *more, f"hydra.sweep.dir={folder}", cwd=tmp_path, stdout=subprocess.PIPE)
+    first = folder / "0-tiny-geometric-train_fraction_0.75"
+    wait_for((first / "checkpoints" / "last.ckpt").is_file)
+    killed = processes_of(first)
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    said, messages = process.communicate(timeout=300)
+    assert killed
+    assert said.count("is started again, from its last checkpoint") == 1
+    assert "1 of 2 jobs failed" in messages
+    assert summary(first)["status"] == "completed"
+    assert_same_result(first, uninterrupted)
+
+
+@pytest.mark.slow
+def test_the_first_failure_ends_a_sweep_that_shall_fail_fast(data, tmp_path):
+    options = ["data=lynx", f"data.root={data}", *SMALL, "logger=none", "hydra.launcher.jobs=2", "sweep.fail_fast=true"]
+    arguments = [*options, "data.train_fraction=7,0.75", "seed=1,2", "trainer.max_epochs=9000"]
+    process = run("train", "-m", *arguments, "hydra.sweep.dir=sweep", cwd=tmp_path, check=False)
+    assert process.returncode == 1
+    assert "the others are stopped (sweep.fail_fast)" in process.stdout
+    states = {folder.name: summary(folder)["status"] for folder in (tmp_path / "sweep").glob("?-*")}
+    assert "failed" in states.values()
+    assert "completed" not in states.values()
+    wait_for(lambda: not processes_of(tmp_path), 20)

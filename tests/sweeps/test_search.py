@@ -1,0 +1,173 @@
+"""Searches: what is searched, what becomes of interrupted ones, what ends a trial early."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from commandline import QUICK, processes_of, run, summary, wait_for
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from lynx_pose.config import CONF
+from lynx_pose.errors import InputError
+from lynx_pose.sweeps import search
+
+MANY = ["hydra.sweeper.objectives=[AP,images_per_second]", "hydra.sweeper.directions=[maximize,maximize]"]
+SPACE = {"optimizer.lr": FloatDistribution(1e-4, 1e-2, log=True)}
+
+
+def _space(*arguments):
+    overrides = OverridesParser.create().parse_overrides(list(arguments))
+    return search.search_space(overrides, lambda key: key in ("model", "aug"))
+
+
+def _sweeper(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        chosen = ["hydra/sweeper=optuna", *overrides]
+        return compose("train", overrides=chosen, return_hydra_config=True).hydra.sweeper
+
+
+def test_what_is_searched():
+    space, fixed = _space(
+        *("optimizer.lr=interval(1e-4,3e-3)", "a=interval(0.2,0.9)", "b=int(interval(1,5))", "model=r50,hrnet"),
+        *("seed=range(1,4)", "c=tag(log,interval(1.0,2.0))", "data=lynx", "+x=1"),
+    )
+    assert space == {
+        "optimizer.lr": FloatDistribution(1e-4, 3e-3, log=True),
+        "a": FloatDistribution(0.2, 0.9),
+        "b": IntDistribution(1, 5),
+        "c": FloatDistribution(1.0, 2.0, log=True),
+        "model": CategoricalDistribution(["r50", "hrnet"]),
+        "seed": CategoricalDistribution(["1", "2", "3"]),
+    }
+    assert fixed == ["data=lynx", "+x=1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model=interval(1,2)"], "model= has choices, so give some"),
+        (["data=lynx"], "nothing to search over"),
+        (["a=interval(3,1)"], "a lower and a higher end"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        _space(*arguments)
+
+
+def _write(folder, number, ap, status="completed"):
+    path = folder / f"{number}-tiny"
+    path.mkdir(parents=True, exist_ok=True)
+    best = {} if ap is None else {"AP": ap}
+    (path / "summary.json").write_text(json.dumps({"status": status, "best": best}))
+
+
+def _optimum(rate):
+    """AP of a made-up network that likes a rate of 0.002."""
+    return max(0.0, 1 - abs(rate - 0.002) / 0.002)
+
+
+def _searched(folder, interrupted=()):
+    """Run a search of twelve trials, four at once, whose process is lost in the middle of some batches."""
+    sweeper = _sweeper("hydra.sweeper.trials=12")
+    batch = 0
+    while True:
+        # A new process, or the same: the study is opened anew.
+        study = search.open_study(sweeper, folder, SPACE)
+        search.tell_results(study, folder, ended=False)
+        trials = search.next_trials(study, sweeper, folder, SPACE, 4)
+        if not trials:
+            return study
+        batch += 1
+        lost = batch in interrupted
+        for trial in trials[: 2 if lost else None]:
+            _write(folder, trial.number, _optimum(trial.params["optimizer.lr"]))
+        if not lost:
+            search.tell_results(study, folder, ended=True)
+
+
+def test_a_search_that_was_lost_twice_ends_with_what_another_one_finds(tmp_path):
+    whole, lost = _searched(tmp_path / "whole"), _searched(tmp_path / "lost", interrupted=(1, 4))
+    drawn = [[trial.params["optimizer.lr"] for trial in study.trials] for study in (whole, lost)]
+    assert len(drawn[0]) == len(set(drawn[0])) == 12
+    assert drawn[0] == drawn[1]
+    assert whole.best_value == lost.best_value > 0.5
+    assert all(trial.state == TrialState.COMPLETE for trial in lost.trials)
+
+
+def test_failed_and_pruned_trials_are_told_and_none_runs_twice(tmp_path):
+    sweeper = _sweeper("hydra.sweeper.trials=3")
+    study = search.open_study(sweeper, tmp_path, SPACE)
+    for trial, (ap, status) in zip(
+        search.next_trials(study, sweeper, tmp_path, SPACE, 3),
+        [(0.5, "completed"), (0.1, "pruned"), (None, "failed")],
+        strict=True,
+    ):
+        _write(tmp_path, trial.number, ap, status)
+    search.tell_results(study, tmp_path, ended=True)
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+    assert [trial.state for trial in study.trials] == states
+    assert search.next_trials(study, sweeper, tmp_path, SPACE, 3) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "space", "message"),
+    [
+        ([], {"seed": IntDistribution(1, 5)}, "the study searches optimizer.lr in .*, this command seed in"),
+        (["hydra.sweeper.storage='sqlite:////proc/nowhere.db'"], SPACE, "hydra.sweeper.storage=.*: cannot be used"),
+        (
+            [*MANY, "hydra/sweeper/pruner=median"],
+            SPACE,
+            "several objectives cannot be pruned",
+        ),
+        (MANY[:1], SPACE, "2 objectives need as many"),
+    ],
+)
+def test_a_study_that_cannot_be_used_is_refused(tmp_path, overrides, space, message):
+    search.open_study(_sweeper(), tmp_path, SPACE)
+    with pytest.raises(InputError, match=message):
+        search.open_study(_sweeper(*overrides), tmp_path, space)
+
+
+def test_one_process_searches_in_a_folder(tmp_path):
+    again = search.only_search(tmp_path)
+    with search.only_search(tmp_path), pytest.raises(InputError, match="is searched by another process"):
+        again.__enter__()
+
+
+@pytest.mark.slow
+def test_a_search_from_the_command_line_is_killed_pruned_and_resumed(data, tmp_path):
+    """Trials whose rate is far too small cannot win; the process that searches is killed in the middle."""
+    options = ["data=lynx", f"data.root={data}", *QUICK, "model.input_size=[64,64]", "aug=flip", "logger=none"]
+    options += ["trainer.max_epochs=8", "optimizer.lr=1e-30,1e-3", "seed=range(1,9)", "hydra/sweeper=optuna"]
+    options += ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=2", "hydra.launcher.jobs=2"]
+    options += ["hydra.sweeper.objectives=[median_error_px]"]
+    options += ["hydra.sweeper.directions=[minimize]", "hydra.sweeper.trials=6"]
+    command = [sys.executable, "-m", "lynx_pose.train", "-m", *options, f"hydra.sweep.dir={tmp_path}/sweep"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: list((tmp_path / "sweep").glob("2-*/checkpoints/last.ckpt")), 200)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not processes_of(tmp_path / "sweep"), 40)
+    again = run("train", "-m", *options, f"sweep.resume={tmp_path}/sweep", cwd=tmp_path)
+    runs = sorted(path for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    assert [path.name.split("-")[0] for path in runs] == [str(number) for number in range(6)]
+    states = [summary(path)["status"] for path in runs]
+    assert set(states) <= {"completed", "pruned"}
+    assert states.count("completed") >= 2
+    assert "optimizer.lr=" in again.stdout
+    assert "search: " in again.stdout
+    refused = run(
+        "train", "-m", *options, "aug=noise,flip", f"sweep.resume={tmp_path}/sweep", cwd=tmp_path, check=False
+    )
+    assert "the study searches" in refused.stderr
+    run("report", "sweep", cwd=tmp_path)
+    page = (tmp_path / "sweep" / "report.html").read_text()
+    assert "<h2>Search</h2>" in page
+    assert "best so far" in page
