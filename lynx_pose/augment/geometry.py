@@ -122,14 +122,17 @@ class NormalScale(GeometricTransform):
 
 @dataclass(frozen=True)
 class UniformScale(GeometricTransform):
-    """Scale the crop by a factor drawn uniformly (Appendix A, as the thesis says)."""
+    """Scale the image by a factor s drawn uniformly (section 6.1 and Appendix A, as the thesis says).
+
+    So the crop is 1 / s as large; MMPose's factor is the crop's.
+    """
 
     low: float
     high: float
 
     @override
     def __call__(self, view: View, skeleton: Skeleton, rng: np.random.Generator) -> View:
-        return view.with_crop(size=view.crop.size * rng.uniform(self.low, self.high))
+        return view.with_crop(size=view.crop.size / rng.uniform(self.low, self.high))
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,19 @@ from lynx_pose.arrays import Pixels
 
 def page_environment() -> Environment:
     """Return what finds and fills the templates; HTML is escaped, Markdown is not."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("lynx_pose.reporting"),
         autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    environment.filters["counted"] = counted
+    return environment
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: 1 image, 2 images."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def figure_html(figure: go.Figure, name: str, with_script: bool = False) -> str:

@@ -17,7 +17,7 @@ from lynx_pose.models.codecs.decoding import (
     maximum,
     smooth_logs,
 )
-from lynx_pose.models.codecs.heatmap_codec import ClassicHeatmap, UdpHeatmap, UnbiasedHeatmap
+from lynx_pose.models.codecs.heatmap_codec import ClassicHeatmap, ExactlyUnbiasedHeatmap, UdpHeatmap, UnbiasedHeatmap
 
 CODECS = {
     "msra": ClassicHeatmap((256, 256)),
@@ -224,3 +224,16 @@ def test_a_keypoint_outside_the_crop_can_be_taught_as_an_empty_heatmap():
         assert weights.tolist() == [[1.0, weight, 0.0]]
         assert heatmaps[0, 0].max() == 1
         assert (heatmaps[0, 1:] == 0).all()
+
+
+def test_the_flip_test_of_the_exact_codec_is_not_half_a_pixel_off():
+    points = torch.rand(1, 20, 2) * 200 + 28
+    mirrored = points * torch.tensor([-1.0, 1.0]) + torch.tensor([255.0, 0.0])
+    order = list(range(20))
+    errors = {}
+    for codec in (UnbiasedHeatmap((256, 256)), ExactlyUnbiasedHeatmap((256, 256))):
+        heatmaps, other = (codec.encode(one, torch.ones(1, 20))[0] for one in (points, mirrored))
+        found, _ = codec.decode((heatmaps + codec.unflip(other, order)) / 2)
+        errors[type(codec)] = (found - points).mean(dim=(0, 1))
+    assert errors[UnbiasedHeatmap][0] == pytest.approx(0.5, abs=0.05)
+    assert errors[ExactlyUnbiasedHeatmap].abs().max() < 0.05

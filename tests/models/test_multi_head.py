@@ -7,7 +7,14 @@ from lynx_pose.errors import InputError
 from lynx_pose.models.codecs.coordinate_codec import RelativeCoordinates
 from lynx_pose.models.codecs.heatmap_codec import ClassicHeatmap, UdpHeatmap
 from lynx_pose.models.heads.heatmap import HeatmapHead
-from lynx_pose.models.heads.multi import ByConfidence, HeatmapAlone, LearnedShares, MeanOfBoth, MultiHead
+from lynx_pose.models.heads.multi import (
+    ByConfidence,
+    HeatmapAlone,
+    InverseVariance,
+    LearnedShares,
+    MeanOfBoth,
+    MultiHead,
+)
 from lynx_pose.models.heads.regression import RegressionHead
 from lynx_pose.models.losses import CoordinateLoss, KeypointMSE
 
@@ -84,6 +91,23 @@ def test_keypoints_outside_the_crop_teach_no_shares():
     head.loss(output, outside, torch.ones(1, 3)).backward()
     assert head.combination.logits.grad[0] == 0
     assert (head.combination.logits.grad[1:2] != 0).all()
+
+
+def test_shares_follow_the_inverse_of_the_squared_errors():
+    """The regression is 16 pixels off along x, the heatmap 8: squared 256 and 64, so the shares are 4 to 1."""
+    head = _head(InverseVariance)
+    output = _outputs(head, 1.0)
+    keypoints = torch.tensor([[[24.0, 32.0], [24.0, 32.0], [900.0, 900.0]]])
+    heatmaps, coordinates = output[0], output[1].clone()
+    coordinates[..., 0], coordinates[..., 1] = 40 / 64, 0.5
+    head.train()
+    for _ in range(400):
+        head.loss((heatmaps, coordinates), keypoints, torch.ones(1, 3))
+    errors = head.combination.errors
+    torch.testing.assert_close(errors[:, :2], torch.tensor([[64.0, 64.0], [256.0, 256.0]]), rtol=0.02, atol=1.0)
+    assert errors[:, 2].tolist() == [1, 1]
+    found, _ = head.decode((heatmaps, coordinates))
+    torch.testing.assert_close(found[0, 0], torch.tensor([0.8 * 32 + 0.2 * 40, 32.0]), atol=0.2, rtol=0)
 
 
 def test_the_combinations_loss_does_not_reach_the_network():

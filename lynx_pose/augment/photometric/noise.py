@@ -75,7 +75,8 @@ class ISONoise(GridTransform):
     """Grain of a high ISO setting, in hue and lightness (Equations 25 and 26 of the thesis).
 
     Args:
-        color_shift: range of c; the hue's noise has a standard deviation of 360 c i degrees.
+        color_shift: range of c; the hue's noise has a standard deviation of 360 c i degrees, as in albumentations;
+            Equation 26 calls it the variance.
         intensity: range of i; the lightness's noise is Poisson with mean 255 i std(L) of the whole image.
         p: probability.
     """

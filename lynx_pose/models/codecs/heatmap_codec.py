@@ -36,8 +36,8 @@ class HeatmapCodec(ABC):
     absent_weight: float = 0.0
 
     crop_convention: ClassVar[CropConvention]
-    # Cells by which a mirrored heatmap is moved: cell i of the classic one mirrors to cell w − i, not w − 1 − i.
-    flip_shift: ClassVar[int]
+    # Cells by which a mirrored heatmap is moved.
+    flip_shift: ClassVar[float]
 
     def __post_init__(self) -> None:
         if any(side % self.stride for side in self.input_size):
@@ -51,9 +51,11 @@ class HeatmapCodec(ABC):
     def unflip(self, heatmaps: Tensor, flip_indices: list[int]) -> Tensor:
         """Turn the heatmaps [B, K, h, w] of mirrored crops into those of the crops themselves."""
         mirrored = heatmaps.flip(-1)[:, flip_indices]
-        if self.flip_shift:
-            mirrored = torch.cat([mirrored[..., :1], mirrored[..., :-1]], dim=-1)
-        return mirrored
+        if not self.flip_shift:
+            return mirrored
+        moved = torch.cat([mirrored[..., :1], mirrored[..., :-1]], dim=-1)
+        # Part of a cell is moved by interpolation.
+        return moved if self.flip_shift == 1 else self.flip_shift * moved + (1 - self.flip_shift) * mirrored
 
     def encode(self, keypoints: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the targets.
@@ -117,7 +119,8 @@ class ClassicHeatmap(HeatmapCodec):
     """Gaussian at the nearest cell (Xiao et al. 2018, arXiv 1804.06208); cell i sits at crop pixel i × stride."""
 
     crop_convention: ClassVar = CropConvention.CLASSIC
-    flip_shift: ClassVar[int] = 1
+    # The nearest cell of i mirrors to w − i, not to w − 1 − i.
+    flip_shift: ClassVar[float] = 1
 
     def _draw(self, centers: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         cells = (centers + 0.5).trunc()
@@ -142,12 +145,26 @@ class UnbiasedHeatmap(ClassicHeatmap):
 
 
 @dataclass(frozen=True)
+class ExactlyUnbiasedHeatmap(UnbiasedHeatmap):
+    """As `UnbiasedHeatmap`, with mirrored heatmaps where they belong.
+
+    Crop pixel x mirrors to W − 1 − x, which is w − 1/4 cells minus x's own with a stride of 4; MMPose moves by whole
+    cells, and so its flip test is half a crop pixel off.
+    """
+
+    @property
+    def flip_shift(self) -> float:  # type: ignore[override]  # depends on the stride
+        """Cells by which a mirrored heatmap is moved."""
+        return 1 - 1 / self.stride
+
+
+@dataclass(frozen=True)
 class UdpHeatmap(HeatmapCodec):
     """Gaussian at the exact position, in a heatmap that spans the crop between its outer pixel centres."""
 
     decoding: Decoding = field(default=UdpDark())
     crop_convention: ClassVar = CropConvention.UDP
-    flip_shift: ClassVar[int] = 0
+    flip_shift: ClassVar[float] = 0
 
     def _draw(self, centers: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         return self._gaussians(centers, (centers + 0.5).trunc(), weight)

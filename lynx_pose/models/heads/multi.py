@@ -12,6 +12,8 @@ from lynx_pose.models.heads.base import PoseHead
 from lynx_pose.models.heads.heatmap import HeatmapOutput
 from lynx_pose.models.heads.regression import CoordinateOutput
 
+# Of a batch's errors, in those that are kept.
+FOLLOWED = 0.02
 Outputs = tuple[Tensor, Tensor]
 
 
@@ -25,6 +27,9 @@ class Combination(nn.Module):
     def __init__(self, num_keypoints: int):
         super().__init__()
         self.num_keypoints = num_keypoints
+
+    def learn(self, heatmap: Tensor, regression: Tensor, truth: Tensor, seen: Tensor) -> None:
+        """Take note of predictions and true places [B, K, 2] in training; `seen` [B, K] are those that both learn."""
 
 
 class MeanOfBoth(Combination):
@@ -50,6 +55,34 @@ class HeatmapAlone(Combination):
     @override
     def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
         return heatmap
+
+
+class InverseVariance(Combination):
+    """Each prediction by the inverse of its mean squared error for that keypoint, which follows the training crops.
+
+    The heads know these crops better than others, one perhaps more than the other; held-out animals would be fairer.
+
+    Args:
+        num_keypoints: K.
+    """
+
+    errors: Tensor
+
+    def __init__(self, num_keypoints: int):
+        super().__init__(num_keypoints)
+        self.register_buffer("errors", torch.ones(2, num_keypoints))
+
+    @override
+    def learn(self, heatmap: Tensor, regression: Tensor, truth: Tensor, seen: Tensor) -> None:
+        squared = torch.stack([(found - truth).square().sum(dim=-1) for found in (heatmap, regression)])
+        count = seen.sum(dim=0)
+        means = (squared * seen).sum(dim=1) / count.clamp(min=1)
+        self.errors.copy_(torch.where(count > 0, self.errors.lerp(means, FOLLOWED), self.errors))
+
+    @override
+    def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
+        share = (self.errors[1] / self.errors.sum(dim=0).clamp(min=1e-12))[:, None]
+        return share * heatmap + (1 - share) * regression
 
 
 class LearnedShares(Combination):
@@ -123,13 +156,17 @@ class MultiHead(PoseHead):
         heatmaps, coordinates = output
         loss = self.heatmap.loss(heatmaps, keypoints, weight)
         loss = loss + self.regression_weight * self.regression.loss(coordinates, keypoints, weight)
+        # Keypoints outside the crop are learnt by neither head, so they teach nothing about which is better.
+        inside = [head.codec.encode(keypoints, weight)[1] > 0 for head in (self.heatmap, self.regression)]
+        seen, detached = inside[0] & inside[1], (heatmaps.detach(), coordinates.detach())
+        if self.training:
+            places = (self.heatmap.decode(detached[0])[0], self.regression.decode(detached[1])[0])
+            self.combination.learn(*places, keypoints, seen)
         if not list(self.combination.parameters()):
             return loss
-        found, _ = self.decode((heatmaps.detach(), coordinates.detach()))
+        found, _ = self.decode(detached)
         distances = (found - keypoints).norm(dim=-1) / self.regression.codec.input_size[0]
-        # Keypoints outside the crop are learnt by neither head, so they teach nothing about which is better.
-        of_both = [head.codec.encode(keypoints, weight)[1] > 0 for head in (self.heatmap, self.regression)]
-        return loss + (distances * of_both[0] * of_both[1]).mean()
+        return loss + (distances * seen).mean()
 
     def decode(self, output: Outputs) -> tuple[Tensor, Tensor]:
         """Return the combined keypoints [B, K, 2] in crop pixels and the heatmaps' scores [B, K]."""
