@@ -19,14 +19,16 @@ class OptunaSweeper(Sweeper):
     Args:
         params: values that a configuration searches over; those of the command line come after them.
         trials: how many in all.
+        at_once: how many are drawn at a time; None draws as many as run side by side.
         options: the rest of `conf/hydra/sweeper/optuna.yaml`, which is read from the configuration.
     """
 
     launcher: Launcher
 
-    def __init__(self, params: dict[str, str] | None, trials: int, **options: Any):
+    def __init__(self, params: dict[str, str] | None, trials: int, at_once: int | None, **options: Any):
         self.params = params or {}
         self.trials = trials
+        self.at_once = at_once
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the configured launcher."""
@@ -49,6 +51,8 @@ class OptunaSweeper(Sweeper):
             raise CompactHydraException("hydra/sweeper=optuna needs Optuna: pip install 'lynx-pose[search]'") from None
 
     def _search(self, arguments: list[str]) -> Any:
+        from torch.cuda import device_count
+
         from lynx_pose.errors import InputError
         from lynx_pose.machine import jobs_at_once
         from lynx_pose.sweeps import search
@@ -69,8 +73,9 @@ class OptunaSweeper(Sweeper):
             # What ended while this process was gone.
             search.tell_results(study, folder, ended=False)
             OmegaConf.save(self.config, folder / "multirun.yaml")
-            # None would take as many as there are jobs; trials come one after the other.
-            at_once = getattr(self.launcher, "jobs", None) or jobs_at_once(self.trials, 1, 0)
+            at_once = (
+                self.at_once or getattr(self.launcher, "jobs", None) or jobs_at_once(self.trials, 1, device_count())
+            )
             returned = []
             try:
                 while trials := search.next_trials(study, sweeper, folder, space, at_once):

@@ -80,9 +80,12 @@ class Run:
 
     @property
     def test(self) -> dict[str, Any]:
-        """What the third side gave; empty where nobody has looked."""
-        content: dict[str, Any] = read_json(self.folder.test) if self.folder.test.is_file() else {}
-        return content
+        """What the third side gave; empty where nobody has looked, or where the file is damaged."""
+        try:
+            content = read_json(self.folder.test) if self.folder.test.is_file() else {}
+            return content if isinstance(content["metrics"]["AP"], float) else {}
+        except (InputError, KeyError, TypeError):
+            return {}
 
     @property
     def best(self) -> dict[str, float]:

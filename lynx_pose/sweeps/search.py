@@ -22,7 +22,7 @@ from lynx_pose.sweeps.sweep_folder import job_number
 from lynx_pose.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
-JOURNAL = "study.log"
+JOURNAL, STUDY = "study.log", "search"
 # Of an interval's ends, from which it is searched by its logarithm.
 DECADE = 10
 Space = dict[str, BaseDistribution]
@@ -72,7 +72,7 @@ def open_study(sweeper: DictConfig, folder: Path, space: Space | None = None) ->
     Args:
         sweeper: `hydra.sweeper` of the configuration.
         folder: of the sweep.
-        space: that is searched; None only looks at a study.
+        space: that is searched; None takes that of the study.
 
     Raises:
         InputError: the storage cannot be reached, or holds a study of another space.
@@ -89,27 +89,31 @@ def open_study(sweeper: DictConfig, folder: Path, space: Space | None = None) ->
     try:
         study = optuna.create_study(
             storage=_storage(sweeper.storage, folder),
-            study_name=sweeper.study or str(folder.resolve()),
+            # In its own folder its name is always the same, so that the folder may be moved.
+            study_name=sweeper.study or (str(folder.resolve()) if sweeper.storage else STUDY),
             sampler=instantiate(sweeper.sampler),
             pruner=instantiate(sweeper.pruner),
             directions=directions,
             load_if_exists=True,
         )
-        described = {key: str(distribution) for key, distribution in (space or {}).items()}
-        known = study.user_attrs.setdefault("space", described) if not study.user_attrs else study.user_attrs["space"]
-        if space is not None and known != described:
-            raise InputError(
-                f"sweep.resume={folder}: the study searches {_listed(known)}, this command {_listed(described)}. "
-                "Repeat the search's own options, or start a new one"
-            )
         if space is not None:
-            study.set_user_attr("space", described)
+            _require_space(study, {key: str(distribution) for key, distribution in space.items()}, folder)
             study.set_user_attr("objectives", list(sweeper.objectives))
     except InputError:
         raise
     except Exception as error:  # each database has errors of its own
         raise InputError(f"hydra.sweeper.storage={sweeper.storage}: cannot be used ({_first_line(error)})") from None
     return study
+
+
+def _require_space(study: Study, described: Mapping[str, str], folder: Path) -> None:
+    known = study.user_attrs.get("space")
+    if known not in (None, described):
+        raise InputError(
+            f"sweep.resume={folder}: the study searches {_listed(known)}, this command {_listed(described)}. Repeat "
+            "the search's own options, or start a new one"
+        )
+    study.set_user_attr("space", described)
 
 
 def _listed(space: Mapping[str, str]) -> str:
@@ -128,7 +132,7 @@ def _storage(storage: str | None, folder: Path) -> Any:
         return storage
     path = folder / JOURNAL
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A lock that the system releases when its process is killed, unlike a link's.
+    # Where a process is killed while it has the lock, others take it over after half a minute.
     return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
 
 
@@ -179,8 +183,10 @@ def next_trials(
 
 
 def unsettled_trials(study: Study, folder: Path) -> list[FrozenTrial]:
-    """Return the trials of this sweep without a result; a study may have those of other machines."""
+    """Return the trials of this sweep without a result; in a database a study may have those of other machines."""
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    if (folder / JOURNAL).is_file():
+        return running
     return [trial for trial in running if trial.user_attrs.get("sweep") == str(folder.resolve())]
 
 

@@ -101,6 +101,15 @@ def test_a_search_that_was_lost_twice_ends_with_what_another_one_finds(tmp_path)
     assert all(trial.state == TrialState.COMPLETE for trial in lost.trials)
 
 
+def test_a_search_goes_on_in_a_folder_that_was_moved(tmp_path):
+    sweeper = _sweeper("hydra.sweeper.trials=8")
+    study = search.open_study(sweeper, tmp_path / "old", SPACE)
+    asked = [trial.number for trial in search.next_trials(study, sweeper, tmp_path / "old", SPACE, 4)]
+    (tmp_path / "old").rename(tmp_path / "new")
+    study = search.open_study(sweeper, tmp_path / "new", SPACE)
+    assert [trial.number for trial in search.next_trials(study, sweeper, tmp_path / "new", SPACE, 4)] == asked
+
+
 def test_failed_and_pruned_trials_are_told_and_none_runs_twice(tmp_path):
     sweeper = _sweeper("hydra.sweeper.trials=3")
     study = search.open_study(sweeper, tmp_path, SPACE)
