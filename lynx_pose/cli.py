@@ -20,24 +20,26 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lynx_pose.config import CONF, missing_options
 from lynx_pose.errors import InputError, ProcessError
-from lynx_pose.options import misspelt_option, quote_values, renamed_options, with_run_named
+from lynx_pose.options import misspelt_option, quote_values, renamed_options
 
 
-def hydra_command(config_name: str, work: str, runs: bool = False) -> Callable[[], None]:
+def hydra_command(
+    config_name: str, work: str, prepare: Callable[[Sequence[str]], list[str]] = list
+) -> Callable[[], None]:
     """Make a command line of a function that takes a configuration.
 
     Args:
         config_name: file under `conf/`, without its suffix.
         work: the function, as `module:name`; imported when the options are read, so that --help and --cfg answer at
             once.
-        runs: whether a folder that stands alone is that of the run to work with.
+        prepare: changes the arguments before Hydra reads them, such as `with_run_named`.
     """
     run: Callable[[], None] = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
         hydra_task(work)
     )
 
     def command() -> None:
-        arguments = quote_values(with_run_named(sys.argv[1:]) if runs else sys.argv[1:])
+        arguments = quote_values(prepare(sys.argv[1:]))
         if answer := renamed_options(arguments) or misspelt_option(config_name, arguments):
             sys.exit(answer)
         sys.argv[1:] = arguments

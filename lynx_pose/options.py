@@ -91,6 +91,14 @@ def with_run_named(arguments: Sequence[str]) -> list[str]:
     ]
 
 
+def with_backbone_named(arguments: Sequence[str]) -> list[str]:
+    """Let the name of a single run say which backbone it has in place of its model's; sweeps see to it themselves."""
+    (name,) = [one.partition("=")[2] for one in arguments if one.startswith("model.backbone.name=")][-1:] or [""]
+    if not name or {"-m", "--multirun"} & set(arguments):
+        return list(arguments)
+    return [*arguments, f"sweep.suffix='-{name}'"]
+
+
 def misspelt_option(config_name: str, arguments: Sequence[str]) -> str | None:
     """Return what to say of the first option or choice that does not exist; None where all is well.
 

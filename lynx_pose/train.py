@@ -3,8 +3,9 @@
 import os
 
 from lynx_pose.cli import hydra_command
+from lynx_pose.options import with_backbone_named
 
-command = hydra_command("train", "lynx_pose.training.run:train")
+command = hydra_command("train", "lynx_pose.training.run:train", prepare=with_backbone_named)
 
 
 def main() -> None:

@@ -4,10 +4,19 @@ from argparse import ArgumentParser
 
 import pytest
 from commandline import run
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lynx_pose.cli import as_flags
-from lynx_pose.options import RENAMED, misspelt_option, quote_values, renamed_options, with_run_named
+from lynx_pose.config import CONF
+from lynx_pose.options import (
+    RENAMED,
+    misspelt_option,
+    quote_values,
+    renamed_options,
+    with_backbone_named,
+    with_run_named,
+)
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -25,6 +34,15 @@ def test_the_command_line_says_so(tmp_path):
     process = run("train", "-m", "aug=baseline,flip", cwd=tmp_path, check=False)
     assert process.returncode == 1
     assert process.stderr.strip() == "aug=baseline is called fit=false"
+
+
+def test_a_single_run_is_named_by_its_backbone():
+    options = ["model=r50", "model.backbone.name=convnext_atto"]
+    assert with_backbone_named(options) == [*options, "sweep.suffix='-convnext_atto'"]
+    assert with_backbone_named(["-m", *options]) == ["-m", *options]
+    assert with_backbone_named(["model=r50"]) == ["model=r50"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert compose("train", overrides=with_backbone_named(options)).name == "r50-geometric-convnext_atto"
 
 
 FOLDERS = [

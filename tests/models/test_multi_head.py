@@ -9,6 +9,7 @@ from lynx_pose.models.codecs.heatmap_codec import ClassicHeatmap, UdpHeatmap
 from lynx_pose.models.heads.heatmap import HeatmapHead
 from lynx_pose.models.heads.multi import (
     ByConfidence,
+    Gate,
     HeatmapAlone,
     InverseVariance,
     LearnedShares,
@@ -39,6 +40,8 @@ def _outputs(head, peak):
     ("combination", "peak", "expected"),
     [
         (HeatmapAlone, 1.0, 32.0),
+        (Gate, 0.5, 32.0),
+        (Gate, 0.2, 16.0),
         (MeanOfBoth, 1.0, 24.0),
         (ByConfidence, 1.0, 32.0),
         (ByConfidence, 0.25, 20.0),
@@ -91,6 +94,14 @@ def test_keypoints_outside_the_crop_teach_no_shares():
     head.loss(output, outside, torch.ones(1, 3)).backward()
     assert head.combination.logits.grad[0] == 0
     assert (head.combination.logits.grad[1:2] != 0).all()
+
+
+def test_a_gate_has_a_threshold_for_each_keypoint():
+    head = _head(functools.partial(Gate, thresholds=[0.1, 0.5, 0.9]))
+    found, _ = head.decode(_outputs(head, 0.6))
+    torch.testing.assert_close(found[0, :, 0], torch.tensor([32.0, 32.0, 16.0]), atol=0.3, rtol=0)
+    with pytest.raises(InputError, match="2 for 3 keypoints"):
+        _head(functools.partial(Gate, thresholds=[0.1, 0.5]))
 
 
 def test_shares_follow_the_inverse_of_the_squared_errors():

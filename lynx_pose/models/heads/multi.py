@@ -1,6 +1,6 @@
 """A heatmap and a regression head on one backbone: the thesis's future work (section 8.1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,28 @@ class HeatmapAlone(Combination):
     @override
     def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
         return heatmap
+
+
+class Gate(Combination):
+    """The heatmap's prediction where its score exceeds a threshold, else the regression's.
+
+    Args:
+        num_keypoints: K.
+        thresholds: one, or one a keypoint; benchmarks/two_heads.py fits them on validation animals.
+    """
+
+    thresholds: Tensor
+
+    def __init__(self, num_keypoints: int, thresholds: float | Sequence[float] = 0.3):
+        super().__init__(num_keypoints)
+        given = [thresholds] * num_keypoints if isinstance(thresholds, int | float) else list(thresholds)
+        if len(given) != num_keypoints:
+            raise InputError(f"head.combination.thresholds: {len(given)} for {num_keypoints} keypoints; one for each")
+        self.register_buffer("thresholds", torch.tensor(given), persistent=False)
+
+    @override
+    def forward(self, heatmap: Tensor, regression: Tensor, scores: Tensor) -> Tensor:
+        return torch.where((scores > self.thresholds)[..., None], heatmap, regression)
 
 
 class InverseVariance(Combination):
