@@ -16,6 +16,8 @@ from lynx_pose.reporting.validation_poses import Validation
 
 RESAMPLES = 1000
 NAME = "model_card.md"
+# Runs that take long enough for a progress bar.
+MANY = 6
 SYNTHETIC = "**Trained on synthetic images**: it shows that the program works, and says nothing about real lynxes."
 
 
@@ -24,7 +26,7 @@ def write_cards(runs: Sequence[Run], validation: Validation | None) -> list[Path
     template = page_environment().get_template("model_card.md.j2")
     paths = []
     finished = [run for run in runs if run.completed and run.best]
-    for run in track(finished, "model cards", transient=True):
+    for run in track(finished, "model cards", transient=True, disable=len(finished) < MANY):
         poses = validation[run] if validation and run in validation else None
         shown = {"run": run, "config": run.config, "data": run.summary["data"], "drawn": SYNTHETIC}
         text = template.render(**shown, **_intervals(poses, validation))

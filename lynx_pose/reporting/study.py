@@ -16,6 +16,8 @@ from lynx_pose.reporting.validation_poses import Validation
 REFERENCES = ("flip", "geometric")
 RESAMPLES = 2000
 LEVEL = 0.05
+# Runs that take long enough for a progress bar.
+MANY = 6
 # Resamples of AP [R] of one run, by its seed.
 BySeed = Mapping[int, Floats]
 
@@ -111,7 +113,7 @@ def _resampled(
     sigmas = validation.annotations.skeleton.sigmas
     runs = [(cell, number, run) for cell, seeds in cells.items() for number, run in seeds.items()]
     ap: dict[tuple[str, str], dict[int, Floats]] = {cell: {} for cell in cells}
-    for cell, number, run in track(runs, "resampling images", transient=True):
+    for cell, number, run in track(runs, "resampling images", transient=True, disable=len(runs) < MANY):
         ap[cell][number] = resampled_ap(match_poses(validation[run], sigmas), counts)
     return ap
 
