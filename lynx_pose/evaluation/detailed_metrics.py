@@ -118,7 +118,7 @@ class DetailedMetrics:
             if field == "size":
                 limits = np.array(self.size_limits) * float(box_area(all_records).max())
                 groups[field] = [SIZES[n] for n in np.searchsorted(limits, box_area(poses.records), side="right")]
-            elif field == "light" and not all(record.light for record in poses.records):
+            elif field == "light":
                 groups[field] = [*light_of(poses.records)]
             else:
                 groups[field] = [getattr(record, field) for record in poses.records]

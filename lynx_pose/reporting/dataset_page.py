@@ -80,6 +80,7 @@ def _tables(records: Sequence[PoseRecord], light: Sequence[str]) -> list[tuple[s
     tables = [
         ("Light", list(light)),
         ("Species", [record.species or UNKNOWN for record in records]),
+        ("Places", [record.place or UNKNOWN for record in records]),
         ("Side seen", [record.orientation or UNKNOWN for record in records]),
         (f"Individuals ({known} known)", individuals),
         ("Sizes of images", list(images.values())),

@@ -27,7 +27,7 @@ def weak_points_table(runs: Sequence[Run], validation: Validation | None) -> Tab
     best = max(known, key=lambda run: run.best["AP"])
     poses, records = validation[best], validation.records
     fields: dict[str, list[str | None]] = {field: [getattr(r, field) for r in records] for field in FIELDS}
-    fields["light"] = [r.light for r in records] if all(r.light for r in records) else [*light_of(records)]
+    fields["light"] = [*light_of(records)]
     skeleton, clusters = validation.annotations.skeleton, clusters_of(best.config, records)
     found = metrics_by_field(poses, fields, skeleton, RESAMPLES, clusters, FEWEST)
     rows = []

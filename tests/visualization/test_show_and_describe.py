@@ -85,8 +85,9 @@ def test_light_is_told_by_colour_and_background(tmp_path):
     paths = {"infrared": grey, "day": day, "night or dusk": flash}
     for name, pixels in paths.items():
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{name}.png")
-    records = [SimpleNamespace(image_path=tmp_path / f"{name}.png") for name in paths]
-    assert light_of(records) == list(paths)
+    records = [SimpleNamespace(image_path=tmp_path / f"{name}.png", light=None) for name in paths]
+    told = SimpleNamespace(image_path=tmp_path / "day.png", light="dawn")
+    assert light_of([told, *records]) == ["dawn", *paths]
 
 
 def test_the_command_line_makes_every_option(tmp_path):
