@@ -5,6 +5,7 @@
 """
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from lynx_pose.distributed.supervisor import (
 )
 from lynx_pose.errors import InputError
 from lynx_pose.files import read_json, write_json
-from lynx_pose.machine import busy_advice
+from lynx_pose.machine import threads_beside_others
 from lynx_pose.models.pose_net import build_net
 from lynx_pose.training.build import build_datamodule, build_task, check_half_body, freeze_unused, read_annotations
 from lynx_pose.training.callbacks.best_epoch import BestEpoch
@@ -67,11 +68,12 @@ def train(cfg: DictConfig) -> Summary:
         join(environment)
         return {}
     hydra_cfg = HydraConfig.get()
-    if hydra_cfg.mode == RunMode.RUN and (advice := busy_advice(torch.get_num_threads())):
-        log.warning("%s", advice)
     folder = find_run_folder(cfg, hydra_cfg)
     with folder.locked():
         checkpoint = find_checkpoint(cfg, folder)
+        # Jobs of a sweep have their share of the cores.
+        if hydra_cfg.mode == RunMode.RUN and "OMP_NUM_THREADS" not in os.environ:
+            _choose_threads(folder.read_summary().get("threads") if checkpoint else None)
         require_own_folder(cfg, hydra_cfg, folder, checkpoint)
         spec = RunSpec(cfg, folder, checkpoint)
         with track_summary(folder, cfg, hydra_cfg) as summary, _workers(environment, spec):
@@ -87,6 +89,19 @@ def train(cfg: DictConfig) -> Summary:
                 _fit(environment, spec, task, datamodule, summary, logger)
     log_end(summary, folder)
     return summary
+
+
+def _choose_threads(earlier: int | None) -> None:
+    """Leave cores to other programs that compute, and say so; a run that is continued keeps its number of threads.
+
+    The last digits of a run depend on it.
+    """
+    usual = torch.get_num_threads()
+    threads = earlier or threads_beside_others(usual)
+    if threads != usual:
+        torch.set_num_threads(threads)
+        why = "as the run began with" if earlier else "because other programs use the machine"
+        log.warning("%d of %d threads, %s; OMP_NUM_THREADS= chooses", threads, usual, why)
 
 
 def train_rank(environment: ClusterEnvironment, spec: RunSpec) -> None:

@@ -224,8 +224,11 @@ def test_a_sweep_that_was_killed_before_its_first_job_is_resumed(begun, tmp_path
     assert list(_left(tmp_path / "empty", "model=a", "seed=1,2").values()) == ["0-${name}", "1-${name}"]
 
 
-def test_a_busy_machine_is_said_to_who_uses_several_threads(monkeypatch):
+def test_a_run_on_a_busy_machine_takes_the_threads_that_find_a_core(monkeypatch):
     monkeypatch.setattr(machine, "usable_cores", lambda: 4)
-    for load, threads, said in ((3.5, 4, True), (3.5, 1, False), (0.5, 4, False)):
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 4)
+    for load, threads, taken in ((3.5, 4, 1), (2.9, 4, 1), (3.5, 1, 1), (0.5, 4, 4), (2.0, 4, 4), (9.0, 4, 1)):
         monkeypatch.setattr(machine.os, "getloadavg", lambda load=load: (load, load, load))
-        assert bool(machine.busy_advice(threads)) == said
+        assert machine.threads_beside_others(threads) == taken
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 64)
+    assert machine.threads_beside_others(4) == 4
