@@ -4,16 +4,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
+from hydra.core.override_parser.types import Override
 from hydra.errors import CompactHydraException
-from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+from typing_extensions import override
+
+from hydra_plugins.lynx_pose_sweeps.launching_sweeper import LaunchingSweeper
 
 
-class OptunaSweeper(Sweeper):
+class OptunaSweeper(LaunchingSweeper):
     """Asks Optuna for trials, runs as many at once as the launcher does, and tells it what they gave.
 
     Args:
@@ -23,65 +22,36 @@ class OptunaSweeper(Sweeper):
         options: the rest of `conf/hydra/sweeper/optuna.yaml`, which is read from the configuration.
     """
 
-    launcher: Launcher
-
     def __init__(self, params: dict[str, str] | None, trials: int, at_once: int | None, **options: Any):
-        self.params = params or {}
+        super().__init__(params)
         self.trials = trials
         self.at_once = at_once
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Make the configured launcher."""
-        self.hydra_context = hydra_context
-        self.config = config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-
-    def sweep(self, arguments: list[str]) -> Any:
-        """Run the search; at its end the best options are printed."""
+    @override
+    def run(self, overrides: list[Override]) -> Any:
         # Imported here, because Hydra imports every plugin for every command.
-        from lynx_pose.errors import InputError
-
         try:
-            return self._search(arguments)
-        except InputError as error:
-            raise CompactHydraException(str(error)) from error
+            from lynx_pose.sweeps import search
         except ImportError:
             raise CompactHydraException("hydra/sweeper=optuna needs Optuna: pip install 'lynx-pose[search]'") from None
-
-    def _search(self, arguments: list[str]) -> Any:
-        from torch.cuda import device_count
-
-        from lynx_pose.errors import InputError
-        from lynx_pose.machine import jobs_at_once
-        from lynx_pose.sweeps import search
-        from lynx_pose.sweeps.plan import require_one_process, trial_job, with_params
+        from lynx_pose.sweeps.plan import trial_job
         from lynx_pose.sweeps.status import log_end
         from lynx_pose.sweeps.sweep_folder import write_sweep
 
-        require_one_process()
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides(with_params(self.params, arguments))
-        loader = self.hydra_context.config_loader
+        loader, sweeper = self.hydra_context.config_loader, self.config.hydra.sweeper
         space, fixed = search.search_space(overrides, lambda key: bool(loader.get_group_options(key)))
-        folder, sweeper = Path(self.config.hydra.sweep.dir), self.config.hydra.sweeper
-        if self.config.sweep.resume is not None and not (folder / "multirun.yaml").is_file():
-            raise InputError(f"sweep.resume={self.config.sweep.resume}: {folder} holds no sweep")
+        folder = Path(self.config.hydra.sweep.dir)
+        search.require_folder(folder, self.config.sweep.resume)
         with search.only_search(folder):
             study = search.open_study(sweeper, folder, space)
             # What ended while this process was gone.
             search.tell_results(study, folder, ended=False)
             OmegaConf.save(self.config, folder / "multirun.yaml")
-            at_once = (
-                self.at_once or getattr(self.launcher, "jobs", None) or jobs_at_once(self.trials, 1, device_count())
-            )
             returned = []
             try:
-                while trials := search.next_trials(study, sweeper, folder, space, at_once):
-                    jobs = [
-                        trial_job(fixed, search.trial_overrides(trial), self.config, trial.number) for trial in trials
-                    ]
+                while trials := search.next_trials(study, sweeper, folder, space, self._at_once()):
+                    drawn = {trial.number: search.trial_overrides(trial) for trial in trials}
+                    jobs = [trial_job(fixed, options, self.config, number) for number, options in drawn.items()]
                     returned.append(self.launcher.launch(jobs, initial_job_idx=trials[0].number))
                     search.tell_results(study, folder, ended=True)
                     write_sweep(folder)
@@ -91,3 +61,11 @@ class OptunaSweeper(Sweeper):
         log_end(folder)
         search.log_best(study, fixed)
         return returned
+
+    def _at_once(self) -> int:
+        """Return how many trials are drawn at a time: as many as the launcher runs side by side."""
+        from torch.cuda import device_count
+
+        from lynx_pose.machine import jobs_at_once
+
+        return self.at_once or getattr(self.launcher, "jobs", None) or jobs_at_once(self.trials, 1, device_count())

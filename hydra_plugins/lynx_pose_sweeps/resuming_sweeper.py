@@ -4,61 +4,32 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
-from hydra.errors import CompactHydraException
-from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
+from typing_extensions import override
+
+from hydra_plugins.lynx_pose_sweeps.launching_sweeper import LaunchingSweeper
 
 
-class ResumingSweeper(Sweeper):
-    """Runs all combinations of the given values, as Hydra's basic sweeper, and with `sweep.resume` those not done.
+class ResumingSweeper(LaunchingSweeper):
+    """Runs all combinations of the given values, as Hydra's basic sweeper, and with `sweep.resume` those not done."""
 
-    Args:
-        params: values that a configuration sweeps over; those of the command line come after them.
-    """
-
-    launcher: Launcher
-
-    def __init__(self, params: dict[str, str] | None):
-        self.params = params or {}
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Make the configured launcher."""
-        self.hydra_context = hydra_context
-        self.config = config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-
-    def sweep(self, arguments: list[str]) -> Any:
-        """Run the jobs; an error at the end names those that failed."""
+    @override
+    def run(self, overrides: list[Override]) -> Any:
         # Imported here, because Hydra imports every plugin for every command.
-        from lynx_pose.errors import InputError
         from lynx_pose.sweeps.outcome import raise_failures
-        from lynx_pose.sweeps.plan import combinations, jobs_to_run, require_one_process, with_params, with_suffixes
+        from lynx_pose.sweeps.plan import combinations, jobs_to_run, with_suffixes
         from lynx_pose.sweeps.status import log_end
         from lynx_pose.sweeps.sweep_folder import write_sweep
 
-        given = with_params(self.params, arguments)
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         folder = Path(self.config.hydra.sweep.dir)
-        try:
-            require_one_process()
-            jobs = with_suffixes(combinations(parser.parse_overrides(given)))
-            jobs = jobs_to_run(jobs, self.config, self._compose)
-        except InputError as error:
-            raise CompactHydraException(str(error)) from error
+        jobs = jobs_to_run(with_suffixes(combinations(overrides)), self.config, self._compose)
         self.validate_batch_is_legal(jobs)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
         write_sweep(folder)
         try:
             returned = self.launcher.launch(jobs, initial_job_idx=0) if jobs else []
-        except InputError as error:
-            raise CompactHydraException(str(error)) from error
         except KeyboardInterrupt:
             write_sweep(folder)
             log_end(folder)

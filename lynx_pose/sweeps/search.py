@@ -136,6 +136,19 @@ def _storage(storage: str | None, folder: Path) -> Any:
     return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
 
 
+def require_folder(folder: Path, resume: str | None) -> None:
+    """Refuse to resume what is no sweep, and to begin anew where a search lies.
+
+    Raises:
+        InputError: it says which.
+    """
+    begun = (folder / "multirun.yaml").is_file()
+    if resume is not None and not begun:
+        raise InputError(f"sweep.resume={resume}: {folder} holds no sweep")
+    if resume is None and begun:
+        raise InputError(f"{folder}: holds a sweep already; go on with it by sweep.resume={folder}, or choose another")
+
+
 @contextmanager
 def only_search(folder: Path) -> Iterator[None]:
     """Let no other process search in a folder.
@@ -262,13 +275,17 @@ class TrialReport(pl.Callback):
 
 
 def log_best(study: Study, fixed: Sequence[str]) -> None:
-    """Say which options were best, as a command line that repeats them."""
+    """Say which options were best, as a command line that repeats them.
+
+    Raises:
+        InputError: no trial came to its end.
+    """
     names = study.user_attrs["objectives"]
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
     counts = [f"{states.count(state)} {name}" for state, name in STATES.items() if states.count(state)]
     log.info("search: %s", ", ".join(counts))
     if TrialState.COMPLETE not in states:
-        return
+        raise InputError("hydra/sweeper=optuna: no trial came to its end; the table says what became of each")
     best = study.best_trials if len(names) > 1 else [study.best_trial]
     for trial in best:
         values = ", ".join(f"{name} {value:.4f}" for name, value in zip(names, trial.values, strict=True))

@@ -110,6 +110,24 @@ def test_a_search_goes_on_in_a_folder_that_was_moved(tmp_path):
     assert [trial.number for trial in search.next_trials(study, sweeper, tmp_path / "new", SPACE, 4)] == asked
 
 
+def test_a_folder_with_a_search_is_resumed_and_not_begun_anew(tmp_path):
+    with pytest.raises(InputError, match="holds no sweep"):
+        search.require_folder(tmp_path, str(tmp_path))
+    (tmp_path / "multirun.yaml").write_text("")
+    search.require_folder(tmp_path, str(tmp_path))
+    with pytest.raises(InputError, match="holds a sweep already; go on with it by"):
+        search.require_folder(tmp_path, None)
+
+
+def test_a_search_without_a_result_is_a_failure(tmp_path):
+    sweeper = _sweeper("hydra.sweeper.trials=2")
+    study = search.open_study(sweeper, tmp_path, SPACE)
+    search.next_trials(study, sweeper, tmp_path, SPACE, 2)
+    search.tell_results(study, tmp_path, ended=True)
+    with pytest.raises(InputError, match="no trial came to its end"):
+        search.log_best(study, [])
+
+
 def test_failed_and_pruned_trials_are_told_and_none_runs_twice(tmp_path):
     sweeper = _sweeper("hydra.sweeper.trials=3")
     study = search.open_study(sweeper, tmp_path, SPACE)
