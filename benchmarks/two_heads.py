@@ -14,6 +14,7 @@ import torch
 
 from lynx_pose.arrays import Floats, Mask
 from lynx_pose.errors import InputError
+from lynx_pose.evaluation.calibration import part_numbers
 from lynx_pose.evaluation.validate import run_config
 from lynx_pose.files import read_json
 from lynx_pose.metrics.validation_metric import Poses
@@ -68,7 +69,7 @@ def heatmap_shares(heatmap: Floats, regression: Floats, scores: Floats, truth: F
 
 def out_of_fold(fit: Fit, poses: Poses, regression: Floats) -> Floats:
     """Return [N, K], each animal's parameters fitted on the animals of the other folds."""
-    fold = np.random.default_rng(0).permutation(len(poses.records)) % FOLDS
+    fold = part_numbers(len(poses.records), FOLDS)
     fitted = np.zeros_like(poses.scores)
     for number in range(FOLDS):
         rest = fold != number

@@ -17,7 +17,7 @@ from lynx_pose.data.dataset import CropDataset, PoseBatch, collate
 from lynx_pose.data.image import read_checked
 from lynx_pose.data.image_source import ImageFiles, ImageSource
 from lynx_pose.data.samplers import TrainingSampler, ValidationSampler
-from lynx_pose.data.split import Selection, Sides, SplitOptions
+from lynx_pose.data.split import Selection, SplitOptions, SplitSides
 from lynx_pose.errors import InputError
 from lynx_pose.machine import free_shared_memory, usable_cores
 
@@ -179,7 +179,7 @@ def _with_readable_images(records: Sequence[PoseRecord], skipped: Counter[str]) 
     return kept
 
 
-def _restore_split(records: Sequence[PoseRecord], split: dict[str, list[str]]) -> Sides:
+def _restore_split(records: Sequence[PoseRecord], split: dict[str, list[str]]) -> SplitSides:
     """Return the sides of an earlier run."""
     by_id = {record.id: record for record in records}
     missing = [name for names in split.values() for name in names if name not in by_id]
@@ -188,4 +188,4 @@ def _restore_split(records: Sequence[PoseRecord], split: dict[str, list[str]]) -
             f"{len(missing)} records of the run's split are not in the dataset any more, the first is "
             f"{missing[0]}: the annotations have changed since. Use the files that the run was trained on"
         )
-    return Sides(*([by_id[name] for name in split.get(side, [])] for side in ("train", "val", "test")))
+    return SplitSides(*([by_id[name] for name in split.get(side, [])] for side in ("train", "val", "test")))

@@ -30,7 +30,7 @@ STRATEGIES: dict[str, tuple[str, ...]] = {
 SHARED = "shared"
 
 
-class Sides(NamedTuple):
+class SplitSides(NamedTuple):
     """Records to train on, those that choose the epoch and the configuration, and those that are looked at once."""
 
     train: list[PoseRecord]
@@ -54,7 +54,7 @@ class Selection:
     train_animals: int | None = None
     seed: int = 0
 
-    def __call__(self, sides: Sides) -> Sides:
+    def __call__(self, sides: SplitSides) -> SplitSides:
         """Return the chosen records of all sides, in their order.
 
         Raises:
@@ -64,11 +64,11 @@ class Selection:
         val = _of_species(sides.val, self.val_species, "data.val_species")
         test = _of_species(sides.test, self.val_species, "data.val_species") if sides.test else []
         if self.train_animals is None:
-            return Sides(train, val, test)
+            return SplitSides(train, val, test)
         if not 0 < self.train_animals <= len(train):
             raise InputError(f"data.train_animals={self.train_animals}: there are {len(train)} animals to train on")
         order = np.random.default_rng(self.seed).permutation(len(train))
-        return Sides([train[index] for index in sorted(order[: self.train_animals])], val, test)
+        return SplitSides([train[index] for index in sorted(order[: self.train_animals])], val, test)
 
 
 def _of_species(records: Sequence[PoseRecord], species: Sequence[str] | None, option: str) -> list[PoseRecord]:
@@ -101,7 +101,7 @@ class SplitOptions:
     fold: int | None = None
     folds: int = 5
 
-    def __call__(self, records: Sequence[PoseRecord]) -> Sides:
+    def __call__(self, records: Sequence[PoseRecord]) -> SplitSides:
         """Divide all usable records.
 
         Raises:
@@ -109,7 +109,7 @@ class SplitOptions:
         """
         self._check()
         if self.name == SHARED:
-            return Sides(list(records), list(records), [])
+            return SplitSides(list(records), list(records), [])
         own = sorted({split for record in records for split in record.subsets})
         if self.name in STRATEGIES:
             sides = self._drawn(records)
@@ -134,7 +134,7 @@ class SplitOptions:
         if self.fold is not None and not 0 <= self.fold < self.folds:
             raise InputError(f"data.fold={self.fold}: must be one of 0 to {self.folds - 1} (data.folds={self.folds})")
 
-    def _drawn(self, records: Sequence[PoseRecord]) -> Sides:
+    def _drawn(self, records: Sequence[PoseRecord]) -> SplitSides:
         fields = STRATEGIES[self.name]
         wanted = fields[-1] if fields and self.name not in ("random", "image") else None
         if wanted and not any(getattr(record, wanted) for record in records):
@@ -155,9 +155,9 @@ class SplitOptions:
             train, val = _divided(rest, [number != self.fold for number in folds])
         else:
             train, val = by_group(rest, groups, self.train_fraction, self.seed)
-        return Sides(train, val, test)
+        return SplitSides(train, val, test)
 
-    def _own(self, records: Sequence[PoseRecord]) -> Sides:
+    def _own(self, records: Sequence[PoseRecord]) -> SplitSides:
         if self.fold is not None or isinstance(self.test, float):
             raise InputError(
                 f"data.split={self.name}: the dataset says who is on which side; data.fold and a share as data.test "
@@ -165,15 +165,15 @@ class SplitOptions:
             )
         of = {side: [r for r in records if r.subsets.get(self.name) == side] for side in ("train", "val", "test")}
         if self.test is None:
-            return Sides(of["train"], [r for r in records if r.subsets.get(self.name) in ("val", "test")], [])
+            return SplitSides(of["train"], [r for r in records if r.subsets.get(self.name) in ("val", "test")], [])
         if not of["test"]:
             raise InputError(f"data.test={OWN}: data.split={self.name} of this dataset has no test side")
         if not of["val"]:
             groups = connected_groups(of["train"], STRATEGIES["random"])
             of["train"], of["val"] = by_group(of["train"], groups, self.train_fraction, self.seed)
-        return Sides(of["train"], of["val"], of["test"])
+        return SplitSides(of["train"], of["val"], of["test"])
 
-    def _require_filled(self, sides: Sides) -> None:
+    def _require_filled(self, sides: SplitSides) -> None:
         empty = self.test is not None and not sides.test
         if not sides.train or not sides.val or empty:
             test = f", {len(sides.test)} to test" if self.test is not None else ""

@@ -7,10 +7,26 @@ from typing import Any, Self
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from lynx_pose.arrays import Floats, Mask
+from lynx_pose.arrays import AnyArray, Floats, Mask
 
 # Keypoints that were seen less often share one curve.
 FEWEST = 30
+
+
+def part_numbers(count: int, parts: int, clusters: Sequence[str] | None = None, seed: int = 0) -> AnyArray:
+    """Divide N animals at random into parts, to fit on some and to judge by others.
+
+    Args:
+        count: N.
+        parts: how many.
+        clusters: [N] what belongs together, such as bursts, and so to one part; None keeps animals apart.
+        seed: of the draw.
+
+    Returns:
+        [N], the number of each animal's part.
+    """
+    _, cluster = np.unique(np.arange(count) if clusters is None else np.array(clusters), return_inverse=True)
+    return np.asarray(np.random.default_rng(seed).permutation(cluster.max() + 1)[cluster] % parts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 
 from lynx_pose.arrays import Floats, Mask
 from lynx_pose.errors import InputError
-from lynx_pose.evaluation.calibration import FEWEST, Calibration
+from lynx_pose.evaluation.calibration import FEWEST, Calibration, part_numbers
 
 # Crop pixels: smaller expectations count as this, so that a factor cannot explode.
 SMALLEST = 0.5
@@ -62,7 +62,7 @@ class Guarantee:
         """
         if not 0 < level < 1:
             raise InputError(f"guarantee={level}: must lie between 0 and 1")
-        first = halves(len(confidences), clusters, seed)
+        first = part_numbers(len(confidences), 2, clusters, seed) == 0
         if not (visible[first].any() and visible[~first].any()):
             raise InputError(f"guarantee={level}: {len(confidences)} animals are too few to fit and to check on others")
         expected = Calibration.fit(confidences[first], errors[first], visible[first])
@@ -104,19 +104,11 @@ def upper_quantile(values: Floats, level: float) -> float:
     return float(np.sort(values)[rank - 1]) if rank <= len(values) else math.inf
 
 
-def halves(count: int, clusters: Sequence[str] | None, seed: int) -> Mask:
-    """Return [N], which animals belong to the first of two halves; what belongs together goes to one."""
-    _, cluster = np.unique(np.arange(count) if clusters is None else np.array(clusters), return_inverse=True)
-    order = np.random.default_rng(seed).permutation(cluster.max() + 1)
-    return np.asarray(order[cluster] % 2 == 0)
-
-
 def held_out_coverage(
     confidences: Floats, errors: Floats, visible: Mask, level: float, clusters: Sequence[str] | None = None
 ) -> float:
     """Return the share of keypoints within their radius, each animal's fitted on the others; arguments as for `fit`."""
-    _, cluster = np.unique(np.arange(len(errors)) if clusters is None else np.array(clusters), return_inverse=True)
-    fold = np.random.default_rng(1).permutation(cluster.max() + 1)[cluster] % FOLDS
+    fold = part_numbers(len(errors), FOLDS, clusters, seed=1)
     inside = np.zeros_like(visible)
     for number in range(FOLDS):
         others, mine = fold != number, fold == number

@@ -11,27 +11,28 @@ from omegaconf import DictConfig
 from lynx_pose.arrays import Floats, Mask
 from lynx_pose.data.crop import crop_box, pixel_side
 from lynx_pose.data.datamodule import PoseDataModule
-from lynx_pose.evaluation.calibration import Calibration
-from lynx_pose.evaluation.guarantee import Guarantee, held_out_coverage
+from lynx_pose.evaluation.calibration import Calibration, part_numbers
+from lynx_pose.evaluation.guarantee import FOLDS, Guarantee, held_out_coverage
 from lynx_pose.evaluation.validate import clusters_of, validate_run
 from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.training.run_folder import RunFolder
 
-FOLDS = 5
 # Of the figure, in pixels.
 WIDTH, HEIGHT = 640, 520
 
 
-def held_out_errors(confidences: Floats, errors: Floats, visible: Mask, seed: int = 0) -> Floats:
+def held_out_errors(
+    confidences: Floats, errors: Floats, visible: Mask, clusters: Sequence[str] | None = None
+) -> Floats:
     """Return the error [N, K] that is expected of each animal by a calibration on the others.
 
     Args:
         confidences: [N, K], as for `Calibration.fit`.
         errors: [N, K].
         visible: [N, K].
-        seed: of the division of animals into parts.
+        clusters: [N] what belongs together, as for `part_numbers`.
     """
-    fold = np.random.default_rng(seed).permutation(len(confidences)) % min(FOLDS, len(confidences))
+    fold = part_numbers(len(confidences), FOLDS, clusters)
     expected = np.zeros_like(errors)
     for number in range(fold.max() + 1):
         others, mine = fold != number, fold == number
@@ -90,14 +91,14 @@ def calibrate(cfg: DictConfig, folder: RunFolder, output: Path, level: float | N
     assert poses is not None, "validation has computed them"
     sizes = crop_pixel_sizes(poses, datamodule)[:, None]
     errors = poses.distances / sizes
-    expected = held_out_errors(poses.scores, errors, poses.visible)
+    clusters = clusters_of(cfg, poses.records)
+    expected = held_out_errors(poses.scores, errors, poses.visible, clusters)
     # The network's certainty is in pixels that it saw, a user's photograph in others.
     figure = reliability_figure(expected * sizes, poses, datamodule.skeleton.names)
     page: str = figure.to_html(include_plotlyjs=True, full_html=True)
     calibration = Calibration.fit(poses.scores, errors, poses.visible)
     if level is None:
         return Calibrated(calibration, None, None, page)
-    clusters = clusters_of(cfg, poses.records)
     guarantee = Guarantee.fit(poses.scores, errors, poses.visible, level, clusters)
     return Calibrated(
         calibration, guarantee, held_out_coverage(poses.scores, errors, poses.visible, level, clusters), page

@@ -11,7 +11,7 @@ from lynx_pose.evaluation.group_metrics import group_metrics
 from lynx_pose.evaluation.validate import clusters_of
 from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.reporting.run_results import Run
-from lynx_pose.reporting.tables import Cell, Row, Table
+from lynx_pose.reporting.tables import Cell, Row, Table, estimate_cells, heading
 from lynx_pose.reporting.validation_poses import read_poses
 from lynx_pose.training.build import read_annotations
 
@@ -40,7 +40,7 @@ def cross_validation_table(runs: Sequence[Run]) -> Table | None:
         "at the epoch that was best on that part, so figures are a little too good. 95 % intervals over what the split "
         "keeps together."
     )
-    columns = ("folds", "animals", "groups", *(column.replace("_", " ").replace(" px", ", px") for column in COLUMNS))
+    columns = ("folds", "animals", "groups", *map(heading, COLUMNS))
     return Table("cross_validation", "Cross-validation", columns, tuple(rows), note) if rows else None
 
 
@@ -65,9 +65,4 @@ def _row(name: str, runs: Sequence[Run], annotations: Annotations) -> Row:
     clusters = clusters_of(runs[0].config, poses.records)
     found = group_metrics(poses, [None] * len(poses.records), annotations.skeleton, RESAMPLES, clusters)["all"]
     counts = (len(runs), found["animals"], found.get("clusters", found["images"]))
-    cells = [Cell(str(count), count) for count in counts]
-    for column in COLUMNS:
-        value, low, high = (found[column][key] for key in ("value", "low", "high"))
-        digits = 1 if column.endswith("px") else 4
-        cells.append(Cell(f"{value:.{digits}f}", value, f"{low:.{digits}f} to {high:.{digits}f}"))
-    return Row(name, tuple(cells))
+    return Row(name, (*(Cell(str(count), count) for count in counts), *estimate_cells(found, COLUMNS)))

@@ -4,20 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from lynx_pose.evaluation.group_metrics import group_metrics
 from lynx_pose.files import write_text
 from lynx_pose.metrics.sides import side_shares
 from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.reporting.html import page_environment
-from lynx_pose.reporting.run_results import Run
+from lynx_pose.reporting.run_results import Run, progress
 from lynx_pose.reporting.validation_poses import Validation
 
 RESAMPLES = 1000
 NAME = "model_card.md"
-# Runs that take long enough for a progress bar.
-MANY = 6
 SYNTHETIC = "**Trained on synthetic images**: it shows that the program works, and says nothing about real lynxes."
 
 
@@ -26,7 +23,7 @@ def write_cards(runs: Sequence[Run], validation: Validation | None) -> list[Path
     template = page_environment().get_template("model_card.md.j2")
     paths = []
     finished = [run for run in runs if run.completed and run.best]
-    for run in track(finished, "model cards", transient=True, disable=len(finished) < MANY):
+    for run in progress(finished, "model cards"):
         poses = validation[run] if validation and run in validation else None
         shown = {"run": run, "config": run.config, "data": run.summary["data"], "drawn": SYNTHETIC}
         text = template.render(**shown, **_intervals(poses, validation))

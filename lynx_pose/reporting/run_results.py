@@ -1,18 +1,23 @@
 """What a report needs to know of each run, read from the files that the run wrote."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig
+from rich.progress import track
 
 from lynx_pose.config import WITHOUT_EFFECT, is_under
 from lynx_pose.errors import InputError
 from lynx_pose.files import read_json
 from lynx_pose.sweeps.sweep_folder import job_folders
 from lynx_pose.training.run_folder import RunFolder
+
+Item = TypeVar("Item")
+# Runs that take long enough for a progress bar.
+MANY = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +119,11 @@ def find_runs(paths: Sequence[Path], trust: bool = False) -> list[Run]:
         named = ", ".join(f"{name} ({fingerprint})" for name, fingerprint in sorted(data))
         raise InputError(f"the runs are of different datasets, {named}; their metrics cannot share a table")
     return _with_rows(runs)
+
+
+def progress(items: Sequence[Item], what: str) -> Iterable[Item]:
+    """Go through runs, or what belongs to each, with a progress bar where they are many."""
+    return track(items, what, transient=True, disable=len(items) < MANY)
 
 
 def on_thesis_data(runs: Sequence[Run]) -> bool:

@@ -4,20 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from rich.progress import track
 from scipy.stats import mannwhitneyu, t, trim_mean
 
 from lynx_pose.arrays import Floats
-from lynx_pose.metrics.bootstrap import match_poses, resampled_ap
-from lynx_pose.reporting.run_results import Run
+from lynx_pose.evaluation.validate import clusters_of
+from lynx_pose.metrics.bootstrap import match_poses, resample_images, resampled_ap
+from lynx_pose.reporting.run_results import Run, progress
 from lynx_pose.reporting.tables import NOTHING, Cell, Row, Table
 from lynx_pose.reporting.validation_poses import Validation
 
 REFERENCES = ("flip", "geometric")
 RESAMPLES = 2000
 LEVEL = 0.05
-# Runs that take long enough for a progress bar.
-MANY = 6
 # Resamples of AP [R] of one run, by its seed.
 BySeed = Mapping[int, Floats]
 
@@ -66,7 +64,7 @@ class Spread:
     interquartile_mean: float
 
 
-def compare_groups(runs: Sequence[Run], validation: Validation | None, seed: int = 0) -> list[Comparison]:
+def compare_groups(runs: Sequence[Run], validation: Validation | None) -> list[Comparison]:
     """Compare every group with each reference group that was run, row by row.
 
     The interval is Student's of the seeds' paired differences, since a seed settles first weights, order and crops of a
@@ -77,14 +75,13 @@ def compare_groups(runs: Sequence[Run], validation: Validation | None, seed: int
     Args:
         runs: all of the report.
         validation: their poses; None gives no comparison.
-        seed: of the resampling.
     """
     if validation is None:
         return []
     cells = _cells(runs, validation)
     if not any(group in REFERENCES for _, group in cells):
         return []
-    ap = _resampled(cells, validation, np.random.default_rng(seed))
+    ap = _resampled(cells, validation)
     comparisons = []
     for row in dict.fromkeys(row for row, _ in cells):
         for reference in REFERENCES:
@@ -104,16 +101,15 @@ def _cells(runs: Sequence[Run], validation: Validation) -> Cells:
     return cells
 
 
-def _resampled(
-    cells: Cells, validation: Validation, rng: np.random.Generator
-) -> dict[tuple[str, str], dict[int, Floats]]:
-    """Compute AP of every run on the same resamples of images."""
-    images = len({record.image_id for record in validation.records})
-    counts = rng.multinomial(images, np.full(images, 1 / images), size=RESAMPLES)
+def _resampled(cells: Cells, validation: Validation) -> dict[tuple[str, str], dict[int, Floats]]:
+    """Compute AP of every run on the same resamples of images, or of bursts or whatever the split keeps together."""
+    first = next(run for seeds in cells.values() for run in seeds.values())
+    clusters = clusters_of(first.config, validation.records)
+    counts = resample_images(validation[first], RESAMPLES, clusters)
     sigmas = validation.annotations.skeleton.sigmas
     runs = [(cell, number, run) for cell, seeds in cells.items() for number, run in seeds.items()]
     ap: dict[tuple[str, str], dict[int, Floats]] = {cell: {} for cell in cells}
-    for cell, number, run in track(runs, "resampling images", transient=True, disable=len(runs) < MANY):
+    for cell, number, run in progress(runs, "resampling images"):
         ap[cell][number] = resampled_ap(match_poses(validation[run], sigmas), counts)
     return ap
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,8 @@ from lynx_pose.reporting.run_results import Run
 from lynx_pose.reporting.validation_poses import Validation
 
 NOTHING = "–"
+# What tables show of groups of animals, and with how many digits.
+DIGITS = {"AP": 4, "PCK@0.05": 3, "PCK@0.10": 3, "median_error_px": 1}
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,21 @@ class Cell:
     detail: str = ""
     best_of_row: bool = False
     best_of_column: bool = False
+
+
+def estimate_cells(metrics: Mapping[str, Any], names: Sequence[str]) -> list[Cell]:
+    """Return cells of metrics with their intervals, from what `group_metrics` gives of a group."""
+    cells = []
+    for name in names:
+        value, low, high = (metrics[name][key] for key in ("value", "low", "high"))
+        digits = DIGITS[name]
+        cells.append(Cell(f"{value:.{digits}f}", value, f"{low:.{digits}f} to {high:.{digits}f}"))
+    return cells
+
+
+def heading(name: str) -> str:
+    """Return a metric's name as a column's: `median error, px` of `median_error_px`."""
+    return name.replace("_", " ").replace(" px", ", px")
 
 
 @dataclass(frozen=True)

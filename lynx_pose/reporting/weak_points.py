@@ -6,7 +6,7 @@ from lynx_pose.data.light import light_of
 from lynx_pose.evaluation.group_metrics import metrics_by_field
 from lynx_pose.evaluation.validate import clusters_of
 from lynx_pose.reporting.run_results import Run
-from lynx_pose.reporting.tables import Cell, Row, Table
+from lynx_pose.reporting.tables import NOTHING, Cell, Row, Table, estimate_cells, heading
 from lynx_pose.reporting.validation_poses import Validation
 
 FIELDS = ("species", "identity", "place", "orientation")
@@ -38,16 +38,11 @@ def weak_points_table(runs: Sequence[Run], validation: Validation | None) -> Tab
         f"{best.label} on the validation animals, by groups of at least {FEWEST}, the worst of each kind first, at "
         f"most {SHOWN}; 95 % intervals over what the split keeps together. The worst of many is so by chance as well."
     )
-    columns = ("animals", *(column.replace("_", " ").replace(" px", ", px") for column in COLUMNS), "exchanged, %")
+    columns = ("animals", *map(heading, COLUMNS), "exchanged, %")
     return Table("weak_points", "Where it fails", columns, tuple(rows), note) if rows else None
 
 
 def _row(name: str, metrics: dict[str, dict[str, float]]) -> Row:
-    cells = [Cell(str(metrics["animals"]))]
-    for column in COLUMNS:
-        value, low, high = (metrics[column][key] for key in ("value", "low", "high"))
-        digits = 1 if column.endswith("px") else 3
-        cells.append(Cell(f"{value:.{digits}f}", value, f"{low:.{digits}f} to {high:.{digits}f}"))
     exchanged = metrics["sides"]["exchanged"]
-    cells.append(Cell("–") if exchanged is None else Cell(f"{100 * exchanged:.0f}", exchanged))
-    return Row(name, tuple(cells))
+    last = Cell(NOTHING) if exchanged is None else Cell(f"{100 * exchanged:.0f}", exchanged)
+    return Row(name, (Cell(str(metrics["animals"])), *estimate_cells(metrics, COLUMNS), last))

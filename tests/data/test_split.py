@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lynx_pose.data.annotations import PoseRecord
-from lynx_pose.data.split import Selection, Sides, SplitOptions, leaks
+from lynx_pose.data.split import Selection, SplitOptions, SplitSides, leaks
 from lynx_pose.errors import InputError
 
 
@@ -75,7 +75,7 @@ def test_unknown_and_empty_splits_are_refused():
 def test_a_selection_takes_species_and_a_number_of_animals():
     names = ["cat", "dog", "cow", None]
     records = [replace(_record(number), species=names[number % 4]) for number in range(80)]
-    sides = Sides(records[:60], records[60:], [])
+    sides = SplitSides(records[:60], records[60:], [])
     train, val, _ = Selection(train_species=["dog", "cow"], val_species=["cat"])(sides)
     assert {record.species for record in train} == {"dog", "cow"}
     assert {record.species for record in val} == {"cat"}
@@ -104,7 +104,7 @@ def test_a_selection_takes_species_and_a_number_of_animals():
 def test_what_cannot_be_selected_is_refused(selection, message):
     train = [replace(_record(number), species="dog") for number in range(4)]
     with pytest.raises(InputError, match=message):
-        selection(Sides(train, [_record(9)], []))
+        selection(SplitSides(train, [_record(9)], []))
 
 
 def test_one_file_under_two_ids_is_one_image():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lynx_pose.errors import InputError
-from lynx_pose.evaluation.guarantee import Guarantee, halves, held_out_coverage, upper_quantile
+from lynx_pose.evaluation.calibration import part_numbers
+from lynx_pose.evaluation.guarantee import Guarantee, held_out_coverage, upper_quantile
 
 
 def _animals(count, rng, alike=1):
@@ -44,9 +45,9 @@ def test_a_sure_keypoint_has_a_smaller_radius():
     assert (np.diff(high) > 0).all()
 
 
-def test_what_belongs_together_is_in_one_half():
+def test_what_belongs_together_is_in_one_part():
     names = [f"burst {number // 7}" for number in range(100)]
-    first = halves(100, names, 0)
+    first = part_numbers(100, 2, names) == 0
     assert all(len({side for name, side in zip(names, first, strict=True) if name == one}) == 1 for one in set(names))
     assert 30 < first.sum() < 70
     rng = np.random.default_rng(3)
