@@ -22,7 +22,7 @@ def test_what_json_does_not_know_becomes_null(tmp_path):
 def test_a_failure_leaves_the_file_of_before(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("before")
-    with pytest.raises(OSError, match="full"), atomic_write(path) as file:  # noqa: PT012
+    with pytest.raises(OSError, match="full"), atomic_write(path) as file:  # noqa: PT012  # the error has to come after a part is written
         file.write("half")
         raise OSError("full")
     assert path.read_text() == "before"

@@ -131,7 +131,7 @@ ANIMAL_POSE_20 = Skeleton(
         0.025, 0.025, 0.026, 0.035, 0.035, 0.10, 0.10, 0.10, 0.107, 0.107,
         0.107, 0.107, 0.087, 0.087, 0.087, 0.087, 0.089, 0.089, 0.089, 0.089,
     ),
-)  # fmt: skip
+)  # fmt: skip  # in the order of the body, several a row
 
 # The Lynx-Pose files call the same 20 points by other names, and "knee" and "ankle" sit elsewhere in
 # them than in Animal-Pose: hence a table, never a guess from how alike two names look.
@@ -139,7 +139,7 @@ LYNX_POSE_NAMES = (
     "left-eye", "right-eye", "left-earbase", "right-earbase", "nose", "throat", "tailbase", "withers",
     "L-F-elbow", "R-F-elbow", "L-B-knee", "R-B-knee", "L-F-wrist", "R-F-wrist", "L-B-ankle", "R-B-ankle",
     "L-F-paw", "R-F-paw", "L-B-paw", "R-B-paw",
-)  # fmt: skip
+)  # fmt: skip  # in the order of the body, several a row
 
 KEYPOINT_INDEX = {name: index for index, name in enumerate(LYNX_POSE_NAMES)} | {
     name: index for index, name in enumerate(ANIMAL_POSE_20.names)

@@ -67,7 +67,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     for name, value in task.val_metrics.items():
         log.info("  %-16s %.4f", name, value)
     log_detail(content["detail"])
-    if cfg.side == "test" and not cfg.overrides:
+    if cfg.side == "test":
         note_test(folder, cfg.checkpoint, task.val_metrics, content["detail"])
     log.info("%s", output / "evaluation.json")
     return task.val_metrics
@@ -97,8 +97,8 @@ def log_detail(detail: dict[str, Any]) -> None:
 
 def note_test(folder: RunFolder, checkpoint: str, metrics: dict[str, float], detail: dict[str, Any]) -> None:
     """Keep in the run's folder what its test side gave at the first look, and count the looks."""
-    earlier = read_json(folder.test) if folder.test.is_file() else {"looks": 0}
-    looks = earlier["looks"] + 1
+    earlier = read_json(folder.test) if folder.test.is_file() else {}
+    looks = int(earlier.get("looks", 0)) + 1
     if looks > 1:
         log.warning(
             "the test side has been looked at %d times: who chooses by it has no test side any more. The figures of "

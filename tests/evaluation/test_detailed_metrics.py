@@ -63,8 +63,10 @@ def test_equation_18_by_hand(poses):
 def test_sizes_are_the_datasets_own(poses, detail):
     found = detail(poses, ANIMAL_POSE_20, poses.records)["by_size"]
     assert found["limits_in_square_pixels"] == [20_000, 160_000]
-    by_side = {name: [r for r in poses.records if r.box[2] == side] for name, side in
-               (("small", 60), ("medium", 250), ("large", 1000))}  # fmt: skip
+    by_side = {
+        name: [r for r in poses.records if r.box[2] == side]
+        for name, side in (("small", 60), ("medium", 250), ("large", 1000))
+    }
     for name, records in by_side.items():
         assert found[name]["animals"] == len(records)
         chosen = np.array([record in records for record in poses.records])

@@ -181,8 +181,10 @@ def test_without_scores_that_rank_the_order_of_the_records_decides_nothing():
     slow = [replace(poses, scores=rng.permuted(np.linspace(0.3, 1, 60))[:, None] * np.ones(20)) for _ in range(100)]
     assert all(one.ranked for one in slow)
     assert np.mean([one.coco_metrics(SIGMAS)["AP"] for one in slow]) == pytest.approx(by_order[0], abs=0.02)
-    ranked = [replace(poses, scores=np.linspace(0.3, 1, 60)[order.argsort()][:, None] * np.ones(20)) for order in
-              (good_first, good_first[::-1])]  # fmt: skip
+    ranked = [
+        replace(poses, scores=np.linspace(0.3, 1, 60)[order.argsort()][:, None] * np.ones(20))
+        for order in (good_first, good_first[::-1])
+    ]
     extremes = [one.coco_metrics(SIGMAS)["AP"] for one in ranked]
     assert extremes[0] + 0.02 < by_order[0] < extremes[1] - 0.02
     assert poses.coco_metrics(SIGMAS)["AR"] == pytest.approx(slow[0].coco_metrics(SIGMAS)["AR"])

@@ -26,10 +26,17 @@ def poses():
         image = number if number % 3 else max(0, number - 1)
         records.append(
             PoseRecord(
-                id=str(number), image_id=f"p{image}", image_path=Path("x"), image_size=(800, 800), box=box,
-                keypoints=keypoints, visible=rng.random(20) < 0.8, area=1.0, source="",
+                id=str(number),
+                image_id=f"p{image}",
+                image_path=Path("x"),
+                image_size=(800, 800),
+                box=box,
+                keypoints=keypoints,
+                visible=rng.random(20) < 0.8,
+                area=1.0,
+                source="",
             )
-        )  # fmt: skip
+        )
     truth = np.array([record.keypoints for record in records])
     predicted = truth + rng.normal(0, 1, truth.shape) * rng.uniform(1, 40, (30, 1, 1))
     return Poses(records, predicted, rng.uniform(0.1, 1, (30, 20)), box_area(records))

@@ -59,10 +59,16 @@ def test_too_little_is_said():
 def _coco(poses, names=NAMES):
     images = [{"id": n, "file_name": name, "width": 2000, "height": 2000} for n, name in enumerate(poses)]
     annotations = [
-        {"id": n, "image_id": n, "category_id": 1, "bbox": [0, 0, 10, 10], "area": pose.area,
-         "keypoints": [value for x, y in pose.keypoints.tolist() for value in (x, y, 2)]}
+        {
+            "id": n,
+            "image_id": n,
+            "category_id": 1,
+            "bbox": [0, 0, 10, 10],
+            "area": pose.area,
+            "keypoints": [value for x, y in pose.keypoints.tolist() for value in (x, y, 2)],
+        }
         for n, (pose,) in enumerate(poses.values())
-    ]  # fmt: skip
+    ]
     category = {"id": 1, "name": "lynx", "keypoints": list(names), "skeleton": []}
     return {"images": images, "annotations": annotations, "categories": [category]}
 

@@ -1,5 +1,7 @@
 """Model cards, against the run's own files and a slow bootstrap."""
 
+import json
+
 import numpy as np
 from small_datasets import lynx_pose_content, write_lynx_pose
 from written_runs import write_predictions, write_run
@@ -21,8 +23,13 @@ def _sweep(tmp_path):
 
 def test_a_finished_run_gets_a_card(tmp_path):
     sweep, run = _sweep(tmp_path)
+    summary = json.loads((run / "summary.json").read_text())
+    summary["data"]["leaks"] = {"identity": 0.75, "place": None, "sequence": 0.0}
+    (run / "summary.json").write_text(json.dumps(summary))
     write_report([sweep])
     card = (run / "model_card.md").read_text()
+    assert "75 % share their identity with one that is trained on" in card
+    assert card.count("with one that is trained on") == 1
     for text in ("# Model card: hrnet-blur", "| AP | 0.8100 |", "4 animals to train on, 4 to validate on", "Licence"):
         assert text in " ".join(card.split()), text
     assert "| Withers |" in card

@@ -65,7 +65,7 @@ def test_what_differs_is_found_and_what_does_not_is_not(compared):
     assert set(found) == {
         ("geometric", "flip"), ("color", "flip"), ("noise", "flip"),
         ("flip", "geometric"), ("color", "geometric"), ("noise", "geometric"),
-    }  # fmt: skip
+    }  # fmt: skip  # pairs as they belong together, a row each
     color, noise = found["color", "flip"], found["noise", "flip"]
     assert color.supported
     assert color.improvement == 1.0

@@ -33,7 +33,7 @@ AUTHORS_NAMES = (
     "left_front_elbow", "right_front_elbow", "left_back_elbow", "right_back_elbow",
     "left_front_knee", "right_front_knee", "left_back_knee", "right_back_knee",
     "left_front_paw", "right_front_paw", "left_back_paw", "right_back_paw",
-)  # fmt: skip
+)  # fmt: skip  # in the order of the body, several a row
 
 
 class _AuthorsCategory(Fields):

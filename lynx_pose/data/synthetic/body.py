@@ -119,7 +119,7 @@ KEYPOINTS: tuple[tuple[str, tuple[float, float, float]], ...] = (
     ("left_shank", (-0.15, 0.015, -0.17)), ("right_shank", (-0.15, -0.015, -0.17)),
     ("left_forepaw", (0.09, 0.0, -0.13)), ("right_forepaw", (0.09, 0.0, -0.13)),
     ("left_hindpaw", (0.115, 0.0, -0.185)), ("right_hindpaw", (0.115, 0.0, -0.185)),
-)  # fmt: skip
+)  # fmt: skip  # pairs as they belong together, a row each
 
 
 @dataclass(frozen=True, eq=False)
