@@ -1,7 +1,6 @@
 """Which files of the image cache are in use by processes that live."""
 
 import json
-import logging
 import os
 import uuid
 from collections.abc import Iterable
@@ -9,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-
-log = logging.getLogger(__name__)
 
 
 class CacheUse:
@@ -31,6 +28,8 @@ class CacheUse:
     def note(self, paths: Iterable[Path]) -> None:
         """Add files to those that this process uses, until it ends."""
         self._names |= {path.name for path in paths}
+        # Of those that have ended nothing is left.
+        self.of_all()
         # In a cache that may only be read nothing is deleted either.
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)

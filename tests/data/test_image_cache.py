@@ -254,6 +254,8 @@ def test_what_another_process_uses_is_kept(tmp_path, caplog):
     other.join()
     _cache(tmp_path / "cache", second, limit_gb=1e-6)
     assert not set(theirs) & set(_files(tmp_path / "cache"))
+    # Nor is anything left of who used them.
+    assert not list((tmp_path / "cache" / LAYOUT / "in-use").glob(f"{other.pid}-*"))
 
 
 def _use(records, folder, ready, ended):
