@@ -1,0 +1,1 @@
+"""From two dimensions to three: a network that learns from generated skeletons, without any photograph."""

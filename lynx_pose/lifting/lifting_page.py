@@ -1,0 +1,94 @@
+"""Pages with poses that can be turned."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from plotly.subplots import make_subplots
+
+from lynx_pose.arrays import Floats
+from lynx_pose.lifting.lifting_task import VALIDATION, LiftingTask
+from lynx_pose.lifting.skeleton3d import EDGES, NODES
+from lynx_pose.reporting.html import figure_html, page_environment
+
+# Poses on the page of a training.
+EXAMPLES = 4
+LEFT, RIGHT, MIDDLE = "#ff9a1f", "#2a9fe0", "#3fae3f"
+# Scenes in a row.
+COLUMNS = 2
+
+
+def training_page(task: LiftingTask) -> str:
+    """Return the page of a lifting run: its curve, and poses of validation beside the truth."""
+    poses, seen = task.draw(EXAMPLES, VALIDATION)
+    task.net.eval()
+    with torch.inference_mode():
+        lifted = task.net(poses.points, seen).positions
+    pairs = list(zip(lifted.cpu().numpy(), poses.positions.cpu().numpy(), strict=True))
+    titles = [f"generated pose {number + 1}" for number in range(EXAMPLES)]
+    return page_environment().get_template("lifting.html.j2").render(
+        title="Lifting to three dimensions",
+        curve=figure_html(_curve(task.rows), "curve", with_script=True),
+        poses=figure_html(pose_scenes([pair[0] for pair in pairs], titles, [pair[1] for pair in pairs]), "poses"),
+        last=task.rows[-1],
+    )
+
+
+def _curve(rows: Sequence[dict[str, float]]) -> go.Figure:
+    figure = make_subplots(1, 3, subplot_titles=["direction loss", "length and symmetry loss", "reprojection error"])
+    for column, names in enumerate((["direction"], ["length", "symmetry"], ["reprojection"]), start=1):
+        for name in names:
+            line = go.Scatter(x=[row["poses"] for row in rows], y=[row[name] for row in rows], name=name)
+            figure.add_trace(line, row=1, col=column)
+    figure.update_yaxes(type="log", row=1, col=2)
+    figure.update_xaxes(title_text="poses seen")
+    figure.update_layout(template="plotly_white", height=360)
+    return figure
+
+
+def pose_scenes(
+    poses: Sequence[Floats], titles: Sequence[str], truths: Sequence[Floats | None] | None = None
+) -> go.Figure:
+    """Draw skeletons that can be turned.
+
+    Args:
+        poses: [16, 3] each, x to the right, y away, z up; NaN where a node is not known.
+        titles: of the scenes.
+        truths: drawn in grey with the root at the same place, where known.
+    """
+    rows = -(-len(poses) // COLUMNS)
+    kinds = [[{"type": "scene"}] * COLUMNS] * rows
+    figure = make_subplots(rows, COLUMNS, specs=kinds, subplot_titles=list(titles), vertical_spacing=0.04)
+    for number, pose in enumerate(poses):
+        place = {"row": number // COLUMNS + 1, "col": number % COLUMNS + 1}
+        for trace in _skeleton(pose):
+            figure.add_trace(trace, **place)
+        if truths is not None and (truth := truths[number]) is not None:
+            figure.add_trace(_lines(truth, range(len(EDGES)), "#999", 3, "truth"), **place)
+    axis = {"showbackground": False, "title": "", "showticklabels": False}
+    # As the camera saw it, from a little above.
+    camera = {"eye": {"x": 0.4, "y": -1.9, "z": 0.5}}
+    figure.update_scenes(aspectmode="data", camera=camera, xaxis=axis, yaxis=axis, zaxis=axis)
+    figure.update_layout(template="plotly_white", height=430 * rows, showlegend=False, margin={"l": 0, "r": 0, "b": 0})
+    return figure
+
+
+def _skeleton(pose: Floats) -> list[go.Scatter3d]:
+    names = [NODES[child] for _, child in EDGES]
+    sides = [(LEFT, "L_", 9), (RIGHT, "R_", 6), (MIDDLE, "", 6)]
+    traces = []
+    for color, prefix, width in sides:
+        own = [edge for edge, name in enumerate(names) if (name[:2] if name[1] == "_" else "") == prefix]
+        traces.append(_lines(pose, own, color, width, {"L_": "left", "R_": "right"}.get(prefix, "middle")))
+    return traces
+
+
+def _lines(pose: Floats, edges: Sequence[int], color: str, width: int, name: str) -> go.Scatter3d:
+    gap = np.full((1, 3), np.nan)
+    path = np.concatenate([np.concatenate([pose[list(EDGES[edge])], gap]) for edge in edges])
+    labels = [label for edge in edges for label in (*(NODES[node] for node in EDGES[edge]), "")]
+    return go.Scatter3d(
+        x=path[:, 0], y=path[:, 1], z=path[:, 2], mode="lines+markers", name=name, text=labels, hoverinfo="text",
+        line={"color": color, "width": width}, marker={"color": color, "size": 3},
+    )
