@@ -32,7 +32,7 @@ RENAMED = {
 # Options that are paths, whatever the dataset.
 PATHS = (
     *("run", "images", "boxes", "output", "ckpt", "init.path", "init.folder", "sweep.resume", "data.cache"),
-    *("data.root", "data.train", "data.val", "hydra.run.dir", "hydra.sweep.dir"),
+    *("lift", "data.root", "data.train", "data.val", "hydra.run.dir", "hydra.sweep.dir"),
 )
 # Hydra's flags that are followed by a value.
 FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i")

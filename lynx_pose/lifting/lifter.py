@@ -12,16 +12,15 @@ from lynx_pose.errors import InputError
 from lynx_pose.lifting.lifting_losses import reprojection_error
 from lynx_pose.lifting.lifting_net import LiftingNet, fit_similarity
 from lynx_pose.lifting.skeleton3d import NODES
+from lynx_pose.models.embedded import EMBEDDED, EMBEDDED_FOLDER
 from lynx_pose.models.weights import network_state, read_checkpoint
-from lynx_pose.training.run_folder import RunFolder
 
 # Depth is told from here.
 ORIGIN = NODES.index("Withers")
 # Fewer points say too little of a skeleton of 16.
 FEWEST_POINTS = 6
-# In place of a run's folder: the network that comes with the package.
-EMBEDDED = "embedded"
-_EMBEDDED_FILE = Path(__file__).resolve().parents[1] / "embedded_network" / "lifting.ckpt"
+# The finished network in the folder of its run.
+NETWORK = "lifting.ckpt"
 
 
 class LiftedPoses(NamedTuple):
@@ -54,10 +53,13 @@ class Lifter:
         Raises:
             InputError: there is none.
         """
-        path = _EMBEDDED_FILE if str(run) == EMBEDDED else Path(run).expanduser()
-        if not path.exists():
-            raise InputError(f"lift={run}: there is no such run or checkpoint")
-        checkpoint = RunFolder(path).last if path.is_dir() else path
+        path = EMBEDDED_FOLDER if str(run) == EMBEDDED else Path(run).expanduser()
+        checkpoint = path / NETWORK if path.is_dir() else path
+        if not checkpoint.is_file():
+            raise InputError(
+                f"lift={run}: there is no lifting network ({checkpoint}); python -m lynx_pose.lift trains one, and a "
+                "run that was interrupted goes on with ckpt=<run>/checkpoints/last.ckpt"
+            )
         content = read_checkpoint(checkpoint)
         metadata = content.get("lynx_pose_lifting")
         if not isinstance(metadata, dict):

@@ -15,8 +15,6 @@ from lynx_pose.reporting.html import figure_html, page_environment
 # Poses on the page of a training.
 EXAMPLES = 4
 LEFT, RIGHT, MIDDLE = "#ff9a1f", "#2a9fe0", "#3fae3f"
-# Scenes in a row.
-COLUMNS = 2
 
 
 def training_page(task: LiftingTask) -> str:
@@ -27,12 +25,39 @@ def training_page(task: LiftingTask) -> str:
         lifted = task.net(poses.points, seen).positions
     pairs = list(zip(lifted.cpu().numpy(), poses.positions.cpu().numpy(), strict=True))
     titles = [f"generated pose {number + 1}" for number in range(EXAMPLES)]
-    return page_environment().get_template("lifting.html.j2").render(
-        title="Lifting to three dimensions",
-        curve=figure_html(_curve(task.rows), "curve", with_script=True),
-        poses=figure_html(pose_scenes([pair[0] for pair in pairs], titles, [pair[1] for pair in pairs]), "poses"),
-        last=task.rows[-1],
+    return (
+        page_environment()
+        .get_template("lifting.html.j2")
+        .render(
+            title="Lifting to three dimensions",
+            curve=figure_html(_curve(task.rows), "curve", with_script=True),
+            poses=figure_html(pose_scenes([pair[0] for pair in pairs], titles, [pair[1] for pair in pairs]), "poses"),
+            last=task.rows[-1],
+        )
     )
+
+
+def poses_page(poses: Sequence[tuple[str, Floats]]) -> str:
+    """Return the page of lifted poses: names, and points [16, 3] in camera axes, x to the right, y down, z away."""
+    scenes = ""
+    if poses:
+        figure = pose_scenes([to_scene(points) for _, points in poses], [name for name, _ in poses])
+        scenes = figure_html(figure, "poses", with_script=True)
+    return (
+        page_environment()
+        .get_template("lifting.html.j2")
+        .render(
+            title="Poses in three dimensions",
+            curve=None,
+            poses=scenes,
+            last=None,
+        )
+    )
+
+
+def to_scene(points: Floats) -> Floats:
+    """Turn points [16, 3] from camera axes, x to the right, y down, z away, to those of a scene, whose z is up."""
+    return np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=-1)
 
 
 def _curve(rows: Sequence[dict[str, float]]) -> go.Figure:
@@ -48,24 +73,25 @@ def _curve(rows: Sequence[dict[str, float]]) -> go.Figure:
 
 
 def pose_scenes(
-    poses: Sequence[Floats], titles: Sequence[str], truths: Sequence[Floats | None] | None = None
+    poses: Sequence[Floats], titles: Sequence[str], truths: Sequence[Floats] = (), columns: int = 2
 ) -> go.Figure:
     """Draw skeletons that can be turned.
 
     Args:
         poses: [16, 3] each, x to the right, y away, z up; NaN where a node is not known.
         titles: of the scenes.
-        truths: drawn in grey with the root at the same place, where known.
+        truths: drawn in grey, where known.
+        columns: scenes in a row.
     """
-    rows = -(-len(poses) // COLUMNS)
-    kinds = [[{"type": "scene"}] * COLUMNS] * rows
-    figure = make_subplots(rows, COLUMNS, specs=kinds, subplot_titles=list(titles), vertical_spacing=0.04)
+    rows = -(-len(poses) // columns)
+    kinds = [[{"type": "scene"}] * columns] * rows
+    figure = make_subplots(rows, columns, specs=kinds, subplot_titles=list(titles), vertical_spacing=0.04)
     for number, pose in enumerate(poses):
-        place = {"row": number // COLUMNS + 1, "col": number % COLUMNS + 1}
+        place = {"row": number // columns + 1, "col": number % columns + 1}
         for trace in _skeleton(pose):
             figure.add_trace(trace, **place)
-        if truths is not None and (truth := truths[number]) is not None:
-            figure.add_trace(_lines(truth, range(len(EDGES)), "#999", 3, "truth"), **place)
+        if number < len(truths):
+            figure.add_trace(_lines(truths[number], range(len(EDGES)), "#999", 3, "truth"), **place)
     axis = {"showbackground": False, "title": "", "showticklabels": False}
     # As the camera saw it, from a little above.
     camera = {"eye": {"x": 0.4, "y": -1.9, "z": 0.5}}
@@ -89,6 +115,13 @@ def _lines(pose: Floats, edges: Sequence[int], color: str, width: int, name: str
     path = np.concatenate([np.concatenate([pose[list(EDGES[edge])], gap]) for edge in edges])
     labels = [label for edge in edges for label in (*(NODES[node] for node in EDGES[edge]), "")]
     return go.Scatter3d(
-        x=path[:, 0], y=path[:, 1], z=path[:, 2], mode="lines+markers", name=name, text=labels, hoverinfo="text",
-        line={"color": color, "width": width}, marker={"color": color, "size": 3},
+        x=path[:, 0],
+        y=path[:, 1],
+        z=path[:, 2],
+        mode="lines+markers",
+        name=name,
+        text=labels,
+        hoverinfo="text",
+        line={"color": color, "width": width},
+        marker={"color": color, "size": 3},
     )

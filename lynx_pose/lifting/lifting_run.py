@@ -17,9 +17,11 @@ from lynx_pose.config import differing_keys, instantiate
 from lynx_pose.distributed.supervisor import LocalEnvironment
 from lynx_pose.errors import InputError
 from lynx_pose.files import write_json, write_text
+from lynx_pose.lifting.lifter import NETWORK
 from lynx_pose.lifting.lifting_page import training_page
 from lynx_pose.lifting.lifting_task import LiftingTask
 from lynx_pose.lifting.skeleton3d import NODES
+from lynx_pose.models.weights import write_half_precision
 from lynx_pose.training.checkpoint import AtomicCheckpointIO, resumable_checkpoint
 from lynx_pose.training.resume import find_run_folder
 from lynx_pose.training.run_folder import RunFolder
@@ -32,7 +34,8 @@ MAY_CHANGE = ("ckpt", "hydra", "trainer")
 
 
 def train_lifting(cfg: DictConfig) -> Mapping[str, float]:
-    """Train as configured in `conf/lift.yaml`; the run's folder gets metrics.csv, summary.json and lifting.html.
+    """Train as configured in `conf/lift.yaml`; the run's folder gets metrics.csv, summary.json, lifting.html
+    and lifting.ckpt, the network alone.
 
     Returns:
         the last epoch's row.
@@ -82,6 +85,8 @@ def _check(cfg: DictConfig) -> None:
     for key in ("batch_size", "steps_per_epoch", "val_poses", "trainer.max_epochs"):
         if not (isinstance(value := OmegaConf.select(cfg, key), int) and value > 1 - (key != "batch_size")):
             raise InputError(f"{key}={value}: must be a whole number of {2 if key == 'batch_size' else 1} or more")
+    if cfg.trainer.devices != 1 or cfg.trainer.num_nodes != 1:
+        raise InputError(f"trainer.devices={cfg.trainer.devices}: the lifting network trains in one process")
     if not 0 <= cfg.missing < 1:
         raise InputError(f"missing={cfg.missing}: must be a share of the points, from 0 to below 1")
 
@@ -128,6 +133,7 @@ def _finish(folder: RunFolder, task: LiftingTask, seconds: float) -> None:
     last = task.rows[-1]
     summary = {"status": "completed", "last": last, "seconds": round(seconds, 1), "commit": source_commit()}
     write_json(folder.summary, summary)
+    write_half_precision(folder.last, folder.path / NETWORK)
     page = folder.path / "lifting.html"
     write_text(page, training_page(task))
     log.info(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
@@ -65,8 +66,9 @@ class LiftingTask(pl.LightningModule):
 
     def draw(self, count: int, step: int) -> tuple[GeneratedPoses, Tensor]:
         """Return the poses of a step and which of their points [n, 16] are seen."""
-        # One number of seed and step, and -1 for validation.
-        generator = Generator().manual_seed((self.seed << 32) + step + 1)
+        # Mixed to 32 bits, of which torch's generator takes no more.
+        mixed = np.random.SeedSequence([self.seed, step + 1]).generate_state(1)
+        generator = Generator().manual_seed(int(mixed[0]))
         poses = self.poses(count, generator)
         missing = 0 if step == VALIDATION else self.missing
         seen = torch.rand(count, len(NODES), generator=generator) >= missing

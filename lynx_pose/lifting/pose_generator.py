@@ -1,11 +1,12 @@
 """Valid poses of four-legged animals out of random numbers (section 3.3.2 of the lifting paper)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
+from lynx_pose.errors import InputError
 from lynx_pose.lifting.skeleton3d import EDGE_PAIRS, EDGES, NODES, directions, node_positions
 
 # For each node where its edge may point, in degrees: θ from the z axis, φ about it. The animal stands upright and faces
@@ -57,13 +58,23 @@ class PoseGenerator:
 
     Args:
         rotation: draws n rotations [n, 3, 3].
-        shortest: of the lengths before the longest becomes 1. The paper has 0; an edge that is hardly there has no
-            direction that one could see.
+        lengths: shortest and longest of the edge to each node, before the longest edge of a pose becomes 1. A node with
+            a side is named without it, `F_Elbow`; both sides are of one length.
+
+    Raises:
+        InputError: the lengths are of other nodes, or no ranges.
     """
 
-    def __init__(self, rotation: Rotation, shortest: float = 0.25):
+    def __init__(self, rotation: Rotation, lengths: Mapping[str, tuple[float, float]]):
         self.rotation = rotation
-        self.shortest = shortest
+        if set(lengths) != (nodes := {_without_side(name) for name in _CHILDREN}):
+            raise InputError(f"poses.lengths: {', '.join(lengths)} must be {', '.join(sorted(nodes))}")
+        if wrong := [name for name, (low, high) in lengths.items() if not 0 <= low <= high or high == 0]:
+            raise InputError(
+                f"poses.lengths.{wrong[0]}={list(lengths[wrong[0]])}: must be a shortest and a longest length"
+            )
+        self._shortest, longest = torch.tensor([lengths[_without_side(name)] for name in _CHILDREN]).unbind(1)
+        self._spread = longest - self._shortest
         ranges = torch.tensor([RANGES[name] for name in _CHILDREN]).deg2rad()
         self._low, self._width = ranges[..., 0], ranges[..., 1] - ranges[..., 0]
         self._either_way = torch.tensor([name in EITHER_WAY for name in _CHILDREN])
@@ -73,7 +84,7 @@ class PoseGenerator:
         drawn = torch.rand(4, count, len(EDGES), generator=generator)
         theta, phi = (self._low[:, axis] + self._width[:, axis] * drawn[axis] for axis in (0, 1))
         phi = torch.where(self._either_way & (drawn[2] < 0.5), -phi, phi)
-        lengths = self.shortest + (1 - self.shortest) * drawn[3]
+        lengths = self._shortest + self._spread * drawn[3]
         # Equation 8 wants both sides alike.
         left, right = zip(*EDGE_PAIRS, strict=True)
         lengths[:, right] = lengths[:, left]
@@ -85,6 +96,10 @@ class PoseGenerator:
         turned = upright @ self.rotation(count, generator).mT
         points = node_positions(lengths[..., None] * turned)[..., [0, 2]]
         return GeneratedPoses(points, lengths, turned)
+
+
+def _without_side(name: str) -> str:
+    return name.removeprefix("L_").removeprefix("R_")
 
 
 def any_rotation(count: int, generator: Generator) -> Tensor:

@@ -8,7 +8,7 @@ from lynx_pose.errors import InputError
 log = logging.getLogger(__name__)
 # In place of a run's folder: run=embedded.
 EMBEDDED = "embedded"
-_FOLDER = Path(__file__).resolve().parents[1] / "embedded_network"
+EMBEDDED_FOLDER = Path(__file__).resolve().parents[1] / "embedded_network"
 
 
 def find_network(run: str | Path) -> Path:
@@ -40,7 +40,7 @@ def embedded_checkpoint() -> Path:
     Raises:
         InputError: this copy of the package has none.
     """
-    path = _FOLDER / "network.ckpt"
+    path = EMBEDDED_FOLDER / "network.ckpt"
     if not path.is_file():
         raise InputError(
             f"{path}: this copy of lynx_pose comes without its network. Install the package again, or give a run of "

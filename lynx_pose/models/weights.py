@@ -13,6 +13,9 @@ from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.files import atomic_path
 
+# Under these keys checkpoints say which network they belong to: of poses, and of lifting.
+METADATA = ("lynx_pose", "lynx_pose_lifting")
+
 
 def network_state(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     """Return the network's tensors from the content of a checkpoint of ours.
@@ -72,7 +75,8 @@ def write_half_precision(source: Path, path: Path) -> None:
 
     Args:
         source: its checkpoint.
-        path: of the file; normalisation's numbers stay in single precision, where half of it would lose the small ones.
+        path: of the file, which also says which network it is. Normalisation's numbers stay in single precision, where
+            half of it would lose the small ones.
     """
     content = read_checkpoint(source)
     state = {
@@ -80,7 +84,7 @@ def write_half_precision(source: Path, path: Path) -> None:
         for name, value in network_state(content, source).items()
     }
     with atomic_path(path) as draft:
-        torch.save({"state_dict": state, "lynx_pose": content["lynx_pose"]}, draft)
+        torch.save({"state_dict": state, **{key: content[key] for key in METADATA if key in content}}, draft)
 
 
 class _Inert:

@@ -5,19 +5,20 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import plotly.graph_objects as go
 from omegaconf import DictConfig
 from PIL import Image
 
 # Before gradio is imported: it would tell its makers of each start, and ask them for a newer version.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-from lynx_pose.arrays import Pixels
+from lynx_pose.arrays import Floats, Pixels
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.models.embedded import describe_network
@@ -49,6 +50,9 @@ LEGEND = "".join(
     for color, side in ((LEFT, "left"), (RIGHT, "right"), (MIDDLE, "middle"))
 )
 Corner = tuple[int, int]
+Lift = Callable[[Floats, Floats], go.Figure | None]
+# Confidence from which a keypoint is lifted, as min_confidence of predict.
+SEEN = 0.3
 
 
 def serve(cfg: DictConfig) -> None:
@@ -58,10 +62,11 @@ def serve(cfg: DictConfig) -> None:
         InputError: the network cannot be used, or the address is taken.
     """
     estimator = load(cfg.run, trust=cfg.trust)
+    lift = load_lifting(cfg.lift, estimator.skeleton)
     # All that is uploaded and made lies there, and is gone with the page.
     with tempfile.TemporaryDirectory(prefix="lynx_pose-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
-        page = make_page(estimator, cfg.max_megapixels, describe_network(cfg.run))
+        page = make_page(estimator, cfg.max_megapixels, describe_network(cfg.run), lift)
         try:
             page.launch(
                 server_name=cfg.host,
@@ -86,12 +91,39 @@ def only_hosts(host: str) -> Middleware:
     return Middleware(TrustedHostMiddleware, allowed_hosts=[*own, host] if host in own else ["*"])
 
 
-def make_page(estimator: PoseEstimator, max_megapixels: float, network: str) -> gradio.Blocks:
-    """Build the page around a network, which `network` describes in words."""
+def load_lifting(run: str | None, skeleton: Skeleton) -> Lift | None:
+    """Return what draws a pose in three dimensions; None without a network, or for keypoints that it does not lift.
 
-    def find_pose(path: str | None, box: str) -> tuple[str, list[list[Any]], str]:
+    Raises:
+        InputError: there is no such network.
+    """
+    if run is None:
+        return None
+    from lynx_pose.lifting.lifter import Lifter, node_indices
+    from lynx_pose.lifting.lifting_page import pose_scenes, to_scene
+
+    try:
+        nodes = node_indices(skeleton.names)
+    except InputError as error:
+        log.info("%s; poses are shown in two dimensions alone", error)
+        return None
+    lifter = Lifter.load(run)
+
+    def figure(keypoints: Floats, confidences: Floats) -> go.Figure | None:
+        lifted = lifter(keypoints[None, nodes], confidences[None, nodes] >= SEEN)
+        if np.isnan(lifted.reprojection_error[0]):
+            return None
+        return pose_scenes([to_scene(lifted.points[0])], [""], columns=1)
+
+    return figure
+
+
+def make_page(estimator: PoseEstimator, max_megapixels: float, network: str, lift: Lift | None = None) -> gradio.Blocks:
+    """Build the page around a network, which `network` describes in words; `lift` draws poses in three dimensions."""
+
+    def find_pose(path: str | None, box: str) -> tuple[Any, ...]:
         try:
-            return predict_upload(estimator, path, box, max_megapixels)
+            return predict_upload(estimator, path, box, max_megapixels, lift)
         except InputError as error:
             raise gradio.Error(str(error).replace(f"{path}: ", "")) from None
 
@@ -108,12 +140,13 @@ def make_page(estimator: PoseEstimator, max_megapixels: float, network: str) -> 
             # The pose is what one looks at.
             with gradio.Column(scale=2):
                 shown = gradio.HTML(label="pose")
+                turned = gradio.Plot(label="in three dimensions, to turn", visible=lift is not None)
                 table = gradio.Dataframe(headers=["keypoint", "x", "y", "confidence"], label="keypoints")
                 download = gradio.DownloadButton("Download as JSON")
         gradio.Examples(examples(), upload, label="rendered examples")
         upload.select(add_corner, [corner, box], [corner, box, hint])
         upload.upload(lambda: (None, "", ""), None, [corner, box, hint])
-        button.click(find_pose, [upload, box], [shown, table, download], api_name="pose")
+        button.click(find_pose, [upload, box], [shown, table, download, turned], api_name="pose")
     return page
 
 
@@ -127,8 +160,8 @@ def add_corner(corner: Corner | None, box: str, event: gradio.SelectData) -> tup
 
 
 def predict_upload(
-    estimator: PoseEstimator, path: str | None, box: str, max_megapixels: float
-) -> tuple[str, list[list[Any]], str]:
+    estimator: PoseEstimator, path: str | None, box: str, max_megapixels: float, lift: Lift | None = None
+) -> tuple[str, list[list[Any]], str, go.Figure | None]:
     """Find the pose in an uploaded image.
 
     Args:
@@ -136,9 +169,10 @@ def predict_upload(
         path: of the image; None where there is none.
         box: as typed: four numbers, or nothing for the whole image.
         max_megapixels: that it may have.
+        lift: draws the pose in three dimensions.
 
     Returns:
-        the picture with its pose as HTML, a row a keypoint, and a JSON file with the same values.
+        the picture with its pose as HTML, a row a keypoint, a JSON file with the same values, and the pose to turn.
 
     Raises:
         InputError: something of it cannot be used.
@@ -153,7 +187,8 @@ def predict_upload(
         [name, round(float(x), 1), round(float(y), 1), round(float(confidence), 3)]
         for name, (x, y), confidence in zip(names, poses.keypoints[0], poses.confidences[0], strict=True)
     ]
-    return pose_html(pixels, poses, estimator.skeleton), rows, _json_file(poses, rows)
+    turned = lift(poses.keypoints[0], poses.confidences[0]) if lift else None
+    return pose_html(pixels, poses, estimator.skeleton), rows, _json_file(poses, rows), turned
 
 
 def parse_box(box: str) -> list[list[float]] | None:

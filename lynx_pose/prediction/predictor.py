@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -28,6 +29,9 @@ from lynx_pose.prediction.video import draw_video, smooth_poses
 from lynx_pose.prediction.writers import PoseWriter
 from lynx_pose.training.run_folder import RunFolder
 from lynx_pose.visualization.draw import draw_pose
+
+if TYPE_CHECKING:
+    from lynx_pose.lifting.lifted_files import LiftedWriter
 
 log = logging.getLogger(__name__)
 # Problems that are shown one by one; all of them are in problems.txt.
@@ -74,6 +78,7 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
             end, and no error.
     """
     estimator, run = estimator or load_estimator(cfg), find_network(cfg.run)
+    lifted = _lifted_writer(cfg, estimator.skeleton)
     # Before the first batch, so that each image's poses are those of one network, whenever it was predicted.
     estimator.network.fold_batchnorm()
     media = find_media(cfg.images if isinstance(cfg.images, str) else list(cfg.images))
@@ -101,8 +106,19 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
             poses.folder, estimator.skeleton, cfg.min_confidence, calibration, guarantee, cfg.abstain_above
         )
         paths = writer.write(smoothed)
+        if lifted:
+            paths += lifted.write(smoothed, poses.folder)
         _log_result(poses, paths)
     return PredictionResult(poses, media, paths)
+
+
+def _lifted_writer(cfg: DictConfig, skeleton: Skeleton) -> "LiftedWriter | None":
+    if not cfg.lift:
+        return None
+    # Imported here, because it needs torch, which ONNX files do without.
+    from lynx_pose.lifting.lifted_files import LiftedWriter
+
+    return LiftedWriter(skeleton, cfg.lift, cfg.min_confidence)
 
 
 class _Smoothed:

@@ -66,7 +66,7 @@ class PoseWriter:
                     score = "" if animal.box_score is None else animal.box_score
                     number = "" if found.fps is None else frame
                     points = [cell for point in self._points(animal) for cell in point]
-                    writer.writerow([_as_text(found.name), number, *named, *box, score, f"{animal.score:.4f}", *points])
+                    writer.writerow([as_text(found.name), number, *named, *box, score, f"{animal.score:.4f}", *points])
 
     def _points(self, animal: AnimalPose) -> Iterator[list[str]]:
         """Yield each keypoint's cells, with its expected error and its radius in image pixels where they are known."""
@@ -140,7 +140,7 @@ def _images(poses: Iterable[ImagePoses]) -> Iterator[tuple[int, dict[str, Any], 
             yield number, {"file_name": name, "width": found.width, "height": found.height}, animals
 
 
-def _as_text(name: str) -> str:
+def as_text(name: str) -> str:
     """Return a file's name so that a spreadsheet does not take it for a formula; it is still that file's."""
     return f"./{name}" if name.startswith(("=", "+", "-", "@")) else name
 

@@ -6,9 +6,13 @@ import pytest
 import torch
 from torch import Generator
 
+from lynx_pose.errors import InputError
 from lynx_pose.lifting.pose_generator import CameraTrapRotation, PoseGenerator, any_rotation
 from lynx_pose.lifting.skeleton3d import EDGE_PAIRS, EDGES, NODES, from_spherical, to_spherical
 
+ANY_LENGTH = dict.fromkeys(
+    ("Nose", "Withers", "TailBase", "F_Elbow", "F_Knee", "F_Paw", "B_Elbow", "B_Knee", "B_Paw"), (0.0, 1.0)
+)
 ROTATIONS = {"any": any_rotation, "camera_trap": CameraTrapRotation()}
 
 
@@ -60,7 +64,7 @@ def test_any_rotation_has_no_favourite():
 
 def test_poses_are_of_animals():
     """The longest edge is 1, sides are alike, paws are below the withers, left is left."""
-    generator = PoseGenerator(any_rotation, shortest=0.0)
+    generator = PoseGenerator(any_rotation, ANY_LENGTH)
     lengths, directions = generator.upright(4000, _generator())
     assert (lengths.amax(dim=1) == 1).all()
     for left, right in EDGE_PAIRS:
@@ -84,12 +88,34 @@ def _positions(lengths, directions):
     return node_positions(lengths[..., None] * directions)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"Tail": (0.0, 1.0)}, r"poses.lengths: .*Tail must be B_Elbow, B_Knee"),
+        ({"Nose": (0.5, 0.2)}, r"poses.lengths.Nose=\[0.5, 0.2\]: must be a shortest and a longest length"),
+    ],
+)
+def test_lengths_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        PoseGenerator(any_rotation, ANY_LENGTH | changes)
+
+
+def test_lengths_are_drawn_within_their_ranges():
+    """Before the longest becomes 1, so the ratio of two edges tells."""
+    lengths, _ = PoseGenerator(any_rotation, ANY_LENGTH | {"Nose": (0.2, 0.4), "TailBase": (1.0, 1.0)}).upright(
+        4000, _generator()
+    )
+    ratio = lengths[:, 0] / lengths[:, 2]
+    assert 0.2 <= float(ratio.min()) < 0.21
+    assert 0.39 < float(ratio.max()) <= 0.4001
+
+
 def test_what_is_seen_is_the_turned_pose_without_its_depth():
-    poses = PoseGenerator(CameraTrapRotation())(50, _generator(3))
+    poses = PoseGenerator(CameraTrapRotation(), ANY_LENGTH)(50, _generator(3))
     torch.testing.assert_close(poses.points, poses.positions[..., [0, 2]])
-    again = PoseGenerator(CameraTrapRotation())(50, _generator(3))
+    again = PoseGenerator(CameraTrapRotation(), ANY_LENGTH)(50, _generator(3))
     assert torch.equal(again.points, poses.points)
-    assert not torch.equal(PoseGenerator(CameraTrapRotation())(50, _generator(4)).points, poses.points)
+    assert not torch.equal(PoseGenerator(CameraTrapRotation(), ANY_LENGTH)(50, _generator(4)).points, poses.points)
 
 
 def test_synthetic_cats_stand_within_the_ranges_or_near():

@@ -94,7 +94,7 @@ def test_another_backbone_is_told_which_model_to_take():
 
 
 def test_a_package_without_its_network(monkeypatch, tmp_path):
-    monkeypatch.setattr(embedded, "_FOLDER", tmp_path)
+    monkeypatch.setattr(embedded, "EMBEDDED_FOLDER", tmp_path)
     with pytest.raises(InputError, match=r"comes without its network.*run=<folder>"):
         lynx_pose.load()
     net, init = _net_and_init("model=mobilenet_fpn")
