@@ -41,7 +41,9 @@ def scores_inside_and_outside(run: Path) -> tuple[np.ndarray, np.ndarray]:
     width, height = network.input_size
     for number, record in enumerate(records):
         box = crop_box(record.box, width / height)
-        view = View(box, record.box[2:], record.keypoints, record.visible, record.occluded, record.image_size[0])
+        view = View(
+            box, record.box[2:], record.keypoints, record.visible, record.occluded, record.depth, record.image_size[0]
+        )
         view = half(view, annotations.skeleton, np.random.default_rng(number))
         matrix = network.crop_convention.matrix(view.crop, network.input_size)
         points = transform_points(record.keypoints, matrix)

@@ -25,6 +25,7 @@ class View:
         keypoints: [K, 2] in pixels of the (mirrored) image.
         visible: [K] bool.
         occluded: [K] bool, of the visible those that something hides, as far as the dataset says.
+        depth: [K] image pixels behind the root; NaN where unknown.
         image_width: pixels.
         mirrored: whether left and right are swapped.
     """
@@ -34,6 +35,7 @@ class View:
     keypoints: Floats
     visible: Mask
     occluded: Mask
+    depth: Floats
     image_width: int
     mirrored: bool = False
 
@@ -71,6 +73,7 @@ class Flip(GeometricTransform):
             keypoints=mirror(view.keypoints[order]),
             visible=view.visible[order],
             occluded=view.occluded[order],
+            depth=view.depth[order],
             mirrored=not view.mirrored,
         )
 

@@ -40,6 +40,9 @@ class PoseRecord:
         time: when it was taken, as the dataset writes it, where known.
         light: what it was taken in, such as `day` or `infrared`, where the dataset says.
         polygon: flat outline x, y, x, y, … in image pixels, where known.
+        points: [K, 3] in metres from the animal's root, such as its withers, in camera axes: x to the right, y down, z
+            away; hidden keypoints too; None where the dataset has no third dimension.
+        pixels_per_metre: of the image, where the animal is; None as `points`.
         subsets: the side (`train`, `val` or `test`) on which each of the dataset's own splits puts this record.
     """
 
@@ -60,12 +63,21 @@ class PoseRecord:
     time: str | None = None
     light: str | None = None
     polygon: tuple[float, ...] = ()
+    points: Floats | None = None
+    pixels_per_metre: float | None = None
     subsets: Mapping[str, str] = field(default_factory=dict)
     occluded: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     def __post_init__(self) -> None:
         if not self.occluded.size:
             object.__setattr__(self, "occluded", np.zeros(len(self.visible), dtype=bool))
+
+    @property
+    def depth(self) -> Floats:
+        """[K] how far keypoints lie behind the root, in image pixels; NaN where the dataset does not say."""
+        if self.points is None or self.pixels_per_metre is None:
+            return np.full(len(self.visible), np.nan)
+        return self.points[:, 2] * self.pixels_per_metre
 
     @property
     def image_name(self) -> str:

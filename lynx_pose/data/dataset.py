@@ -15,7 +15,7 @@ from lynx_pose.arrays import Matrix, Pixels
 from lynx_pose.augment.geometry import View
 from lynx_pose.augment.pipeline import Augmentation, SampleKey
 from lynx_pose.data.annotations import PoseRecord
-from lynx_pose.data.crop import CropConvention, compose, crop_box, mirror_matrix, transform_points
+from lynx_pose.data.crop import CropConvention, compose, crop_box, mirror_matrix, pixel_side, transform_points
 from lynx_pose.data.image_source import ImageFiles, ImageSource
 from lynx_pose.data.skeleton import Skeleton
 
@@ -32,6 +32,7 @@ class PoseBatch(NamedTuple):
         keypoints: [B, K, 2] float32 in crop pixels, x before y; meaningless where not visible.
         visible: [B, K] bool.
         occluded: [B, K] bool, of the visible those that something hides, as far as the dataset says.
+        depth: [B, K] float32 in crop pixels behind the root; NaN where the dataset has no third dimension.
         matrix: [B, 2, 3] float64, image pixels to crop pixels.
         record_index: [B] int64 positions of the records in their dataset.
     """
@@ -40,6 +41,7 @@ class PoseBatch(NamedTuple):
     keypoints: Tensor
     visible: Tensor
     occluded: Tensor
+    depth: Tensor
     matrix: Tensor
     record_index: Tensor
 
@@ -90,6 +92,7 @@ class CropDataset(Dataset[PoseBatch]):
             keypoints=torch.from_numpy(np.stack([view.keypoints for view in views]).astype(np.float32)),
             visible=torch.from_numpy(np.stack([view.visible for view in views])),
             occluded=torch.from_numpy(np.stack([view.occluded for view in views])),
+            depth=torch.from_numpy(np.stack([view.depth for view in views]).astype(np.float32)),
             matrix=torch.from_numpy(np.stack(matrices)),
             record_index=torch.tensor([position for _, position in indices]),
         )
@@ -105,11 +108,12 @@ class CropDataset(Dataset[PoseBatch]):
             keypoints=record.keypoints,
             visible=record.visible,
             occluded=record.occluded,
+            depth=record.depth,
             image_width=record.image_size[0],
         )
         view = self.augmentation.view(view, self.skeleton, key)
         matrix = self.crop_convention.matrix(view.crop, self.input_size)
-        view = replace(view, keypoints=transform_points(view.keypoints, matrix))
+        view = replace(view, keypoints=transform_points(view.keypoints, matrix), depth=view.depth / pixel_side(matrix))
         if view.mirrored:
             matrix = compose(matrix, mirror_matrix(view.image_width))
         return self.augmentation.crop(self.images(record), matrix, self.input_size, key), view, matrix

@@ -14,6 +14,8 @@ from lynx_pose.reporting.html import figure_html, page_environment
 
 # Poses on the page of a training.
 EXAMPLES = 4
+# What two scenes side by side have room for.
+LONGEST_TITLE = 40
 LEFT, RIGHT, MIDDLE = "#ff9a1f", "#2a9fe0", "#3fae3f"
 
 
@@ -41,7 +43,8 @@ def poses_page(poses: Sequence[tuple[str, Floats]]) -> str:
     """Return the page of lifted poses: names, and points [16, 3] in camera axes, x to the right, y down, z away."""
     scenes = ""
     if poses:
-        figure = pose_scenes([to_scene(points) for _, points in poses], [name for name, _ in poses])
+        titles = [name if len(name) <= LONGEST_TITLE else f"…{name[-LONGEST_TITLE:]}" for name, _ in poses]
+        figure = pose_scenes([to_scene(points) for _, points in poses], titles)
         scenes = figure_html(figure, "poses", with_script=True)
     return (
         page_environment()

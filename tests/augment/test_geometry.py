@@ -24,6 +24,7 @@ def view():
         keypoints=rng.uniform((100, 50), (400, 200), (20, 2)),
         visible=np.ones(20, bool),
         occluded=np.arange(20) < 3,
+        depth=np.arange(20.0),
         image_width=640,
     )
 
@@ -37,6 +38,8 @@ def test_flip_twice_is_nothing_and_sides_swap(view):
     twice = geometry.Flip(1.0)(once, ANIMAL_POSE_20, np.random.default_rng(0))
     np.testing.assert_allclose(twice.keypoints, view.keypoints)
     np.testing.assert_array_equal(once.occluded, view.occluded[ANIMAL_POSE_20.flip_indices])
+    # What was nearer to the camera still is, under the other side's name.
+    np.testing.assert_array_equal(once.depth, view.depth[ANIMAL_POSE_20.flip_indices])
     np.testing.assert_allclose(twice.crop.center, view.crop.center)
     assert once.mirrored
     assert not twice.mirrored

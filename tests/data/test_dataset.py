@@ -8,6 +8,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
 
 from lynx_pose.augment.pipeline import Augmentation
 from lynx_pose.config import CONF
@@ -16,7 +17,9 @@ from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.data.dataset import CropDataset, collate
 from lynx_pose.data.readers import lynx_pose_raw
 from lynx_pose.data.samplers import TrainingSampler, ValidationSampler
+from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.data.split import SplitOptions
+from lynx_pose.data.synthetic import synthetic_dataset
 from lynx_pose.errors import InputError
 from lynx_pose.training.build import build_augmentation
 
@@ -201,3 +204,31 @@ def test_a_keypoint_just_outside_the_crop_stays(small_lynx):
     sample = dataset[(0, 0)]
     assert sample.visible.all()
     assert ((sample.keypoints < 0) | (sample.keypoints > 63)).any()
+
+
+def test_depth_is_in_the_crops_pixels(tmp_path):
+    """Turned, scaled, mirrored or not, an animal keeps its shape: distances in the crop are those in metres, scaled."""
+    annotations = synthetic_dataset.read(str(tmp_path), 6)
+    dataset = CropDataset(
+        annotations.records, ANIMAL_POSE_20, (64, 96), CropConvention.CLASSIC, _augmentation("geometric"), seed=0
+    )
+    mirrored = set()
+    for epoch in range(4):
+        batch = dataset.__getitems__([(epoch, position) for position in range(len(dataset))])
+        for position, record in enumerate(annotations.records):
+            flipped = bool(np.linalg.det(batch.matrix[position, :, :2]) < 0)
+            mirrored.add(flipped)
+            truth = record.points[ANIMAL_POSE_20.flip_indices] if flipped else record.points
+            seen = batch.visible[position].numpy()
+            crop = torch.cat([batch.keypoints[position], batch.depth[position, :, None]], dim=-1).numpy()[seen]
+            ratio = pdist(crop) / pdist(truth[seen])
+            assert np.ptp(ratio) < 0.02 * ratio.mean()
+    assert mirrored == {True, False}
+
+
+def test_depth_is_unknown_where_the_dataset_has_none(small_lynx):
+    records = lynx_pose_raw.read(str(small_lynx)).records
+    batch = CropDataset(
+        records, ANIMAL_POSE_20, (64, 64), CropConvention.CLASSIC, _augmentation("none"), seed=0
+    ).__getitems__([(0, 0)])
+    assert torch.isnan(batch.depth).all()

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from lynx_pose.data.readers import lynx_pose_raw
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.data.synthetic import synthetic_dataset
 from lynx_pose.data.synthetic.animal import FAR, draw_animal, place_camera
-from lynx_pose.data.synthetic.body import BONES, REST, sample_pose
+from lynx_pose.data.synthetic.body import BONES, REST, draw_proportions, sample_pose
 from lynx_pose.data.synthetic.coat_pattern import make_coat
 from lynx_pose.data.synthetic.synthetic_image import render_image
 from lynx_pose.errors import InputError
@@ -118,3 +119,56 @@ def test_where_nothing_can_be_written_is_said(tmp_path):
         synthetic_dataset.ensure_drawn(tmp_path / "file", 2, 0)
     with pytest.raises(InputError, match="at least 2"):
         synthetic_dataset.ensure_drawn(tmp_path, 1, 0)
+
+
+def test_three_dimensions_are_those_of_the_image(drawn):
+    """The annotated keypoints are the points' projection, but for rounding; the nearer side is the one that is seen."""
+    records = drawn[0].records
+    for record in records:
+        projected = record.points[:, :2] * record.pixels_per_metre
+        # Withers at withers; its place in the image is that of any annotated point less its own projection.
+        shift = (record.keypoints - projected)[record.visible]
+        assert np.ptp(shift, axis=0).max() < 0.03
+        assert record.points[7] == pytest.approx(0)
+        np.testing.assert_allclose(record.depth, record.points[:, 2] * record.pixels_per_metre)
+    sides = [record for record in records if record.orientation in ("left", "right")]
+    for record in sides:
+        left, right = (record.points[paws, 2].mean() for paws in ([16, 18], [17, 19]))
+        assert (left < right) == (record.orientation == "left")
+
+
+def test_individuals_have_bones_of_their_own_length():
+    """Left as right, within the spread, and the same in every image of an individual."""
+    rng = np.random.default_rng(0)
+    one, other = (draw_proportions(rng, 0.15) for _ in range(2))
+    assert one != other
+    for factors in (one, other):
+        assert all(0.85 <= factor <= 1.15 for factor in factors.values())
+        body = sample_pose(np.random.default_rng(1), proportions=factors)
+        for name, bone in BONES.items():
+            length = np.linalg.norm(body.place(name, bone.vector) - body.starts[name])
+            assert length == pytest.approx(factors[name] * np.linalg.norm(bone.vector))
+            assert factors[name] == factors[name.replace("left_", "right_")]
+    forearms = {}
+    for number in range(60):
+        for animal in render_image(0, number, proportions=0.15).animals:
+            forearm = np.linalg.norm(animal.points[12] - animal.points[8])
+            forearms.setdefault(animal.name, []).append(forearm)
+    assert max(np.ptp(lengths) for name, lengths in forearms.items() if name) < 0.03
+    assert np.ptp([lengths[0] for lengths in forearms.values()]) > 0.03
+
+
+def test_points_that_are_missing_or_mirrored_are_refused(drawn, tmp_path):
+    folder = drawn[1]
+    content = json.loads((folder / synthetic_dataset.ANNOTATIONS).read_text())
+    first = next(annotation for annotation in content["annotations"] if "keypoints" in annotation)
+    points = first["keypoints_3d"]
+    mirrored = {name: [-x, y, z] for name, (x, y, z) in points.items()}
+    partly = {name: point for name, point in points.items() if name != "nose"}
+    for changed, message in ((mirrored, "a mirrored skeleton"), (partly, "Nose are missing; all 20 are needed")):
+        first["keypoints_3d"] = changed
+        (folder / "changed.json").write_text(json.dumps(content))
+        with pytest.raises(InputError, match=message):
+            lynx_pose_raw.read(str(folder), "changed.json")
+    with pytest.raises(InputError, match=r"data.proportions=0.9: must be between 0 and 0.4"):
+        synthetic_dataset.read(str(tmp_path), 2, proportions=0.9)

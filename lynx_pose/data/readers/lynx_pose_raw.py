@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -50,6 +50,9 @@ class _Annotation(Fields):
     polygon: tuple[Finite, ...] = ()
     keypoints: dict[str, tuple[Finite, Finite]]
     attributes: _Attributes = Field(default_factory=_Attributes)
+    # Of the synthetic images, as are place, sequence and light.
+    keypoints_3d: dict[str, tuple[Finite, Finite, Finite]] | None = None
+    pixels_per_metre: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @field_validator("polygon")
     @classmethod
@@ -127,7 +130,33 @@ def _record(
         sequence=image.sequence,
         light=image.light,
         polygon=annotation.polygon,
+        points=_named_points(annotation.keypoints_3d, source) if annotation.keypoints_3d else None,
+        pixels_per_metre=annotation.pixels_per_metre,
     )
+
+
+def _named_points(points: dict[str, tuple[float, float, float]], source: str) -> Floats:
+    """Turn a mapping from keypoint name to (x, y, z) into [20, 3] in Animal-Pose order.
+
+    Raises:
+        InputError: some are missing, or it is the mirror image of an animal.
+    """
+    known = {KEYPOINT_INDEX[name]: point for name, point in points.items() if name in KEYPOINT_INDEX}
+    names = ANIMAL_POSE_20.names
+    if missing := [name for index, name in enumerate(names) if index not in known]:
+        raise InputError(f"{source}: keypoints_3d: {', '.join(missing)} are missing; all {len(names)} are needed")
+    ordered = np.array([known[index] for index in range(len(names))])
+    at = dict(zip(names, ordered, strict=True))
+    paws = [at[f"{leg}_Paw"] for leg in ("L_F", "R_F", "L_B", "R_B")]
+    left, right = (ordered[[name.startswith(side) for name in names]].mean(axis=0) for side in ("L_", "R_"))
+    # Forward, down and left are right-handed, as x to the right, y down, z away are.
+    axes = [at["Withers"] - at["TailBase"], np.mean(paws, axis=0) - at["Withers"], left - right]
+    if np.linalg.det(axes) < 0:
+        raise InputError(
+            f"{source}: keypoints_3d: a mirrored skeleton, its left at its right; x to the right, y down and z away "
+            "from the camera are expected"
+        )
+    return ordered
 
 
 def named_keypoints(points: dict[str, tuple[float, float]], source: str) -> tuple[Floats, Mask]:

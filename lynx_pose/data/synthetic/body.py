@@ -4,6 +4,7 @@ A hierarchical parametric skeleton in the manner of animal pose synthesis: each 
 a pose turns each joint within its range. Metres; x forward, y to the animal's left, z up.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,14 +125,21 @@ KEYPOINTS: tuple[tuple[str, tuple[float, float, float]], ...] = (
 
 @dataclass(frozen=True, eq=False)
 class PosedBody:
-    """Where each bone is: the start [3] and the rotation [3, 3] of its frame, standing on the plane z = 0."""
+    """Where each bone is, standing on the plane z = 0.
+
+    Attributes:
+        starts: [3] of each bone.
+        turns: rotation [3, 3] of its frame.
+        factors: of its length, and of what lies along it.
+    """
 
     starts: dict[str, Vector]
     turns: dict[str, Vector]
+    factors: dict[str, float]
 
     def place(self, bone: str, point: Vector | tuple[float, float, float]) -> Vector:
         """Return where a point of a bone's frame is."""
-        return self.starts[bone] + self.turns[bone] @ np.asarray(point, dtype=np.float64)
+        return self.starts[bone] + self.turns[bone] @ (self.factors[bone] * np.asarray(point, dtype=np.float64))
 
     @property
     def keypoints(self) -> Vector:
@@ -139,13 +147,28 @@ class PosedBody:
         return np.array([self.place(bone, point) for bone, point in KEYPOINTS])
 
 
-def sample_pose(rng: np.random.Generator, liveliness: float = 1.0) -> PosedBody:
+def draw_proportions(rng: np.random.Generator, spread: float) -> dict[str, float]:
+    """Draw a factor for the length of each bone, in 1 ± spread; left and right are alike."""
+    bones = list(dict.fromkeys(_without_side(name) for name in BONES))
+    drawn = dict(zip(bones, rng.uniform(1 - spread, 1 + spread, len(bones)), strict=True))
+    return {name: float(drawn[_without_side(name)]) for name in BONES}
+
+
+def _without_side(name: str) -> str:
+    return name.removeprefix("left_").removeprefix("right_")
+
+
+def sample_pose(
+    rng: np.random.Generator, liveliness: float = 1.0, proportions: Mapping[str, float] | None = None
+) -> PosedBody:
     """Turn each joint within its range, most often near the middle, and stand the cat on its feet.
 
     Args:
         rng: what is drawn comes from it alone.
         liveliness: share of the joint ranges that is used; 0 is the rest pose.
+        proportions: factor of each bone's length; None leaves them.
     """
+    factors = dict(proportions or dict.fromkeys(BONES, 1.0))
     starts: dict[str, Vector] = {}
     turns: dict[str, Vector] = {}
     ends: dict[str, Vector] = {}
@@ -155,10 +178,10 @@ def sample_pose(rng: np.random.Generator, liveliness: float = 1.0) -> PosedBody:
         pitch, yaw = (_angle(rng, limits) * liveliness for limits in (bone.pitch, bone.yaw))
         starts[name] = origin + frame @ np.asarray(bone.offset)
         turns[name] = frame @ _turn(pitch, yaw)
-        ends[name] = starts[name] + turns[name] @ np.asarray(bone.vector)
-    body = PosedBody(starts, turns)
+        ends[name] = starts[name] + turns[name] @ (factors[name] * np.asarray(bone.vector))
+    body = PosedBody(starts, turns, factors)
     ground = body.keypoints[:, 2].min() - 0.01
-    return PosedBody({name: start - [0.0, 0.0, ground] for name, start in starts.items()}, turns)
+    return PosedBody({name: start - [0.0, 0.0, ground] for name, start in starts.items()}, turns, factors)
 
 
 def _angle(rng: np.random.Generator, limits: Degrees) -> float:

@@ -23,11 +23,15 @@ from lynx_pose.machine import usable_cores
 log = logging.getLogger(__name__)
 
 # Raised whenever the pictures or their annotations change, so that older ones are not mistaken for them.
-VERSION = 2
+VERSION = 3
 ANNOTATIONS = "metadata_cleaned.json"
+# Of data.proportions: beyond it, flesh and bones no longer fit.
+MOST_UNLIKE = 0.4
 
 
-def read(root: str, count: int, seed: int = 0, burst: int = 1, on_error: str = "raise") -> Annotations:
+def read(
+    root: str, count: int, seed: int = 0, burst: int = 1, proportions: float = 0.0, on_error: str = "raise"
+) -> Annotations:
     """Read the synthetic dataset, after drawing it if this is the first time.
 
     Args:
@@ -35,36 +39,41 @@ def read(root: str, count: int, seed: int = 0, burst: int = 1, on_error: str = "
         count: number of images.
         seed: of the drawing.
         burst: images of one encounter.
+        proportions: by which share an individual's bones may be longer or shorter than others'.
         on_error: as for the Lynx-Pose reader.
     """
-    return lynx_pose_raw.read(str(ensure_drawn(Path(root).expanduser(), count, seed, burst)), ANNOTATIONS, on_error)
+    folder = ensure_drawn(Path(root).expanduser(), count, seed, burst, proportions)
+    return lynx_pose_raw.read(str(folder), ANNOTATIONS, on_error)
 
 
-def ensure_drawn(root: Path, count: int, seed: int, burst: int = 1) -> Path:
+def ensure_drawn(root: Path, count: int, seed: int, burst: int = 1, proportions: float = 0.0) -> Path:
     """Return the folder of the dataset; draw it first, once however many processes ask for it."""
     if count < 2:
         raise InputError(f"data.images={count}: at least 2 synthetic images are needed")
     if burst < 1:
         raise InputError(f"data.burst={burst}: an encounter has at least 1 image")
-    folder = root / f"synthetic-v{VERSION}-seed{seed}-{count}{f'-burst{burst}' if burst > 1 else ''}"
+    if not 0 <= proportions <= MOST_UNLIKE:
+        raise InputError(f"data.proportions={proportions}: must be between 0 and {MOST_UNLIKE}")
+    variant = f"{f'-burst{burst}' if burst > 1 else ''}{f'-proportions{proportions:g}' if proportions else ''}"
+    folder = root / f"synthetic-v{VERSION}-seed{seed}-{count}{variant}"
     if not folder.is_dir():
         try:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / f".{folder.name}.lock"):
                 if not folder.is_dir():
-                    _draw(folder, count, seed, burst)
+                    _draw(folder, count, seed, burst, proportions)
         except OSError as error:
             raise InputError(f"data.root={root}: the synthetic images cannot be written ({error})") from error
     return folder
 
 
-def _draw(folder: Path, count: int, seed: int, burst: int) -> None:
+def _draw(folder: Path, count: int, seed: int, burst: int, proportions: float) -> None:
     """Draw into a draft folder and rename it, so that a half-drawn dataset is never seen."""
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     (draft / "LynxID" / "Synthetic").mkdir(parents=True)
     log.info("drawing %d synthetic images into %s", count, folder)
-    tasks = [(draft, seed, number, burst) for number in range(count)]
+    tasks = [(draft, seed, number, burst, proportions) for number in range(count)]
     # Fresh processes: forking one that has started torch's threads can hang.
     with ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("spawn")) as pool:
         drawn = list(track(pool.map(_draw_one, tasks, chunksize=8), "drawing images", total=count))
@@ -77,10 +86,10 @@ def _draw(folder: Path, count: int, seed: int, burst: int) -> None:
     draft.replace(folder)
 
 
-def _draw_one(task: tuple[Path, int, int, int]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    folder, seed, number, burst = task
+def _draw_one(task: tuple[Path, int, int, int, float]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    folder, seed, number, burst, proportions = task
     cv2.setNumThreads(1)
-    rendered = render_image(seed, number, burst)
+    rendered = render_image(seed, number, burst, proportions)
     image_id = f"LynxID/Synthetic/{number:05d}"
     path = folder / f"{image_id}.jpg"
     cv2.imwrite(str(path), cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
@@ -102,6 +111,11 @@ def _annotation(image_id: str, image: SyntheticImage, animal: SyntheticAnimal) -
         },
         "bbox": animal.box,
         "polygon": animal.polygon,
+        "keypoints_3d": {
+            name: [round(float(value), 5) for value in point]
+            for name, point in zip(LYNX_POSE_NAMES, animal.points, strict=True)
+        },
+        "pixels_per_metre": round(animal.pixels_per_metre, 4),
     }
     if image.blurred:
         return annotation | {"tag": "NOT_FOR_POSE"}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lynx_pose.data.synthetic import scene
 from lynx_pose.data.synthetic.animal import FAR, Camera, Layer, draw_animal, place_camera
-from lynx_pose.data.synthetic.body import sample_pose
+from lynx_pose.data.synthetic.body import draw_proportions, sample_pose
 from lynx_pose.data.synthetic.coat_pattern import Coat, make_coat
 
 Picture = NDArray[np.float32]
@@ -20,6 +20,9 @@ WEIGHTS = {"day": 0.36, "snow": 0.22, "dusk": 0.16, "infrared": 0.26}
 PAWS = (16, 17, 18, 19)
 EYES = (0, 1)
 FACE = (0, 1, 2, 3)
+WITHERS = 7
+# Tells the random numbers of an individual's body from those of its coat.
+BODIES = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,8 @@ class SyntheticAnimal:
         box: x, y, width, height in pixels.
         polygon: flat outline x, y, x, y, …
         keypoints: [20, 2] in pixels.
+        points: [20, 3] in metres from the withers, in camera axes: x to the right, y down, z away.
+        pixels_per_metre: of the image, where the animal is.
         labelled: [20] bool, the points that an annotator would mark.
     """
 
@@ -40,6 +45,8 @@ class SyntheticAnimal:
     box: list[float]
     polygon: list[float]
     keypoints: NDArray[np.float64]
+    points: NDArray[np.float64]
+    pixels_per_metre: float
     labelled: NDArray[np.bool_]
 
 
@@ -62,13 +69,14 @@ class SyntheticImage:
     light: str
 
 
-def render_image(seed: int, number: int, burst: int = 1) -> SyntheticImage:
+def render_image(seed: int, number: int, burst: int = 1, proportions: float = 0.0) -> SyntheticImage:
     """Draw image `number` of the dataset `seed`; the same numbers give the same pixels.
 
     Args:
         seed: of the dataset.
         number: of the image.
         burst: images of one encounter, which show the same animals before the same background in other poses.
+        proportions: by which share an individual's bones may be longer or shorter than others'.
     """
     encounter, frame = divmod(number, burst)
     of_encounter = rng = np.random.default_rng([seed, encounter])
@@ -84,8 +92,9 @@ def render_image(seed: int, number: int, burst: int = 1) -> SyntheticImage:
     for _ in range(count):
         known, individual = _draw_individual(of_encounter)
         coat = make_coat(individual, seed)
+        body = draw_proportions(np.random.default_rng([seed, individual, BODIES]), proportions) if proportions else None
         name = f"lynx-{individual + 1:02d}" if known else ""
-        animal, picture = _place_animal(picture, horizon, condition, name, coat, rng)
+        animal, picture = _place_animal(picture, horizon, condition, name, coat, body, rng)
         animals.append(animal)
     x, y, box_width, box_height = animals[0].box
     picture = scene.illuminate(picture, (x + box_width / 2, y + box_height / 2), condition, rng)
@@ -108,11 +117,17 @@ def _draw_individual(rng: np.random.Generator) -> tuple[bool, int]:
 
 
 def _place_animal(
-    picture: Picture, horizon: int, condition: scene.Condition, name: str, coat: Coat, rng: np.random.Generator
+    picture: Picture,
+    horizon: int,
+    condition: scene.Condition,
+    name: str,
+    coat: Coat,
+    proportions: dict[str, float] | None,
+    rng: np.random.Generator,
 ) -> tuple[SyntheticAnimal, Picture]:
     """Put one animal on the ground, with its shadow and with what hides parts of it."""
     height, width = picture.shape[:2]
-    body = sample_pose(rng)
+    body = sample_pose(rng, proportions=proportions)
     view, heading = _place_camera(width, height, horizon, rng)
     light = np.array([rng.uniform(-0.8, 0.8), -0.9, -0.6])
     layer = draw_animal(body, coat, view, (width, height), light, rng)
@@ -126,7 +141,10 @@ def _place_animal(
     before = picture.copy()
     _hide_parts(picture, box, view, condition, rng)
     labelled = _labelled(keypoints, layer, (before, picture), view, rng)
-    return SyntheticAnimal(name, _orientation(heading), box, polygon, keypoints[:, :2], labelled), picture
+    points = body.keypoints @ view.turn.T
+    points -= points[WITHERS]
+    orientation = _orientation(heading)
+    return SyntheticAnimal(name, orientation, box, polygon, keypoints[:, :2], points, view.scale, labelled), picture
 
 
 def _place_camera(width: int, height: int, horizon: int, rng: np.random.Generator) -> tuple[Camera, float]:
