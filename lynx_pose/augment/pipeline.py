@@ -27,6 +27,7 @@ PIXELWISE = (
     | albumentations.ChannelShuffle
     | albumentations.InvertImg
     | albumentations.Posterize
+    | albumentations.MultiplicativeNoise
     | albumentations.RandomBrightnessContrast
     | albumentations.RandomSnow
     | albumentations.RGBShift
@@ -136,7 +137,9 @@ def _leaves(transforms: Sequence[Any]) -> Iterator[Any]:
 def _require_known(transforms: Sequence[Any], name: str) -> None:
     """Refuse transforms of which nobody has said what they must do on a crop to do the same."""
     for transform in transforms:
-        if not isinstance(transform, GridTransform | PIXELWISE):
+        # A factor a pixel is noise, which has a size.
+        elementwise = getattr(transform, "elementwise", False)
+        if elementwise or not isinstance(transform, GridTransform | PIXELWISE):
             raise InputError(
                 f"aug={name}: {type(transform).__name__} may do something else on the crop than on the image. "
                 "Choose aug.stage=image, or derive it from lynx_pose.augment.pixel_grid.GridTransform"

@@ -45,6 +45,10 @@ class PoseBatch(NamedTuple):
     matrix: Tensor
     record_index: Tensor
 
+    def coordinates(self, dimensions: int) -> Tensor:
+        """Return the keypoints [B, K, 2], or [B, K, 3] with their depth."""
+        return self.keypoints if dimensions == 2 else torch.cat([self.keypoints, self.depth[..., None]], dim=-1)
+
 
 class CropDataset(Dataset[PoseBatch]):
     """Crops of records.

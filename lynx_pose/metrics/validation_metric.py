@@ -19,6 +19,8 @@ from lynx_pose.metrics.oks import oks
 
 # Random orders over which AP of unranked poses is averaged.
 ORDERS = 30
+COCO_METRICS = ("AP", "AP50", "AP75", "AR")
+OWN_METRICS = ("AP_eq18", "mean_error_px", "median_error_px")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +32,14 @@ class Poses:
         keypoints: [N, K, 2] in image pixels.
         scores: [N, K] confidences.
         areas: [N] squared object scales, as OKS takes them.
+        depth: [N, K] behind the animal's root in image pixels, of heads that find it.
     """
 
     records: Sequence[PoseRecord]
     keypoints: Floats
     scores: Floats
     areas: Floats
+    depth: Floats | None = None
 
     @property
     def truth(self) -> Floats:
@@ -93,7 +97,8 @@ class Poses:
     def subset(self, chosen: Mask) -> Self:
         """The poses where `chosen` [N] is true."""
         records = [record for record, kept in zip(self.records, chosen, strict=True) if kept]
-        return type(self)(records, self.keypoints[chosen], self.scores[chosen], self.areas[chosen])
+        depth = None if self.depth is None else self.depth[chosen]
+        return type(self)(records, self.keypoints[chosen], self.scores[chosen], self.areas[chosen], depth)
 
 
 # A metric of one's own: from poses and their skeleton to a number.
@@ -134,12 +139,17 @@ class ValidationMetric(Metric):
         for state in ("index", "keypoints", "scores"):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
+    @property
+    def names(self) -> list[str]:
+        """Of what `compute` returns."""
+        return [*COCO_METRICS, *OWN_METRICS, *self.more]
+
     def update(self, index: Tensor, keypoints: Tensor, scores: Tensor) -> None:
         """Add poses.
 
         Args:
             index: [B] of the records.
-            keypoints: [B, K, 2] in image pixels.
+            keypoints: [B, K, 2] in image pixels, or [B, K, 3] with their depth.
             scores: [B, K] confidences.
         """
         self.index.append(index)
@@ -157,27 +167,32 @@ class ValidationMetric(Metric):
         self.poses = poses = self._poses()
         coco = poses.coco_metrics(self.skeleton.sigmas)
         distances = poses.distances[poses.visible]
-        own = {
-            "AP_eq18": mean_share_above(poses.oks(self.skeleton.sigmas)),
-            "mean_error_px": float(distances.mean()),
-            "median_error_px": float(np.median(distances)),
-        }
+        eq18 = mean_share_above(poses.oks(self.skeleton.sigmas))
+        own = dict(zip(OWN_METRICS, (eq18, float(distances.mean()), float(np.median(distances))), strict=True))
         more = {name: float(metric(poses, self.skeleton)) for name, metric in self.more.items()}
-        return {name: coco[name] for name in ("AP", "AP50", "AP75", "AR")} | own | more
+        return {name: coco[name] for name in COCO_METRICS} | own | more
 
     def _poses(self) -> Poses:
         """Return what was collected, once a record and in the records' order."""
 
         index, first = np.unique(_joined(self.index), return_index=True)
         records = [self.records[position] for position in index]
-        return Poses(records, _joined(self.keypoints)[first], _joined(self.scores)[first], self.areas[index])
+        keypoints = _joined(self.keypoints)[first]
+        depth = keypoints[..., 2] if keypoints.shape[-1] == 3 else None
+        return Poses(records, keypoints[..., :2], _joined(self.scores)[first], self.areas[index], depth)
 
     def results(self) -> list[dict[str, Any]]:
-        """Return the poses of the last `compute` in COCO results format, under the dataset's own image ids."""
+        """Return the poses of the last `compute` in COCO results format, under the dataset's own image ids.
+
+        Of heads that find depth, `depth` holds it for each keypoint, in image pixels behind the root.
+        """
         assert self.poses is not None, "compute() comes first"
         records = self.poses.records
         results = pose_results([record.image_id for record in records], self.poses.keypoints, self.poses.scores)
-        return [result | {"instance": record.id} for result, record in zip(results, records, strict=True)]
+        named = [result | {"instance": record.id} for result, record in zip(results, records, strict=True)]
+        if self.poses.depth is None:
+            return named
+        return [result | {"depth": depth} for result, depth in zip(named, self.poses.depth.tolist(), strict=True)]
 
 
 class ValidationLoss(Metric):

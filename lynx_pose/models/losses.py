@@ -77,10 +77,10 @@ class CoordinateLoss(nn.Module):
         """Return the mean.
 
         Args:
-            output: [B, K, 2].
-            target: [B, K, 2].
-            weight: [B, K], 0 where a keypoint takes no part.
+            output: [B, K, D].
+            target: [B, K, D], D of 2 or 3.
+            weight: [B, K], 0 where a keypoint takes no part, or [B, K, D].
         """
-        require_coordinates(self, output, 2)
-        losses: Tensor = self.elementwise(output.float(), target) * weight[..., None]
-        return losses.mean()
+        require_coordinates(self, output, target.shape[-1])
+        losses: Tensor = self.elementwise(output.float(), target)
+        return (losses * (weight if weight.ndim == target.ndim else weight[..., None])).mean()

@@ -74,7 +74,7 @@ class PoseNet(nn.Module):
             output: of these crops, where it has been computed already.
 
         Returns:
-            keypoints [B, K, 2] in crop pixels and scores [B, K].
+            keypoints [B, K, D] in crop pixels, D being the head's dimensions, and scores [B, K].
         """
         output = self(image) if output is None else output
         if flip_indices is not None:

@@ -47,7 +47,8 @@ class Exported(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Find the keypoints."""
-        return self.net.predict(crops, self._network.flip_indices)
+        keypoints, confidences = self.net.predict(crops, self._network.flip_indices)
+        return keypoints[..., :2], confidences
 
 
 def export(cfg: DictConfig) -> list[Path]:

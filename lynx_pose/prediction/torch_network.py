@@ -95,7 +95,9 @@ class TorchNetwork:
     def predict(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Turn crops [B, H, W, 3], uint8, into keypoints [B, K, 2] in crop pixels and confidences [B, K]."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return self.net.predict(image, self.flip_indices)
+            keypoints, confidences = self.net.predict(image, self.flip_indices)
+        # Of heads in three dimensions, what an image shows.
+        return keypoints[..., :2], confidences
 
     def fold_batchnorm(self) -> None:
         """Fold batch normalisation into the convolutions before it, where the backbone is a plain graph of layers.

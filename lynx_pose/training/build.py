@@ -105,7 +105,14 @@ def build_metric(cfg: DictConfig, records: Sequence[PoseRecord], skeleton: Skele
 
 
 def build_task(cfg: DictConfig, net: PoseNet, datamodule: PoseDataModule) -> PoseTask:
-    """Make the task that trains the network on the data."""
+    """Make the task that trains the network on the data.
+
+    Raises:
+        InputError: the head learns depth, and the data have none.
+    """
+    records = (*datamodule.train_records, *datamodule.val_records)
+    if net.head.dimensions == 3 and (flat := [record.source for record in records if record.points is None]):
+        raise InputError(f"{flat[0]}: has no third dimension, which this head learns; data=synthetic has")
     return PoseTask(
         net=net,
         skeleton=datamodule.skeleton,
@@ -149,7 +156,7 @@ def freeze_unused(net: PoseNet, input_size: tuple[int, int], num_keypoints: int)
     width, height = input_size
     training = net.training
     net.eval()
-    centre = torch.tensor([width / 2, height / 2]).expand(1, num_keypoints, 2)
+    centre = torch.tensor([width / 2, height / 2, 0.0])[: net.head.dimensions].expand(1, num_keypoints, -1)
     try:
         output = net(torch.zeros(1, height, width, 3, dtype=torch.uint8))
     except (AssertionError, RuntimeError) as error:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping, Timer
 
 from lynx_pose.errors import InputError
+from lynx_pose.training.callbacks.best_epoch import lower_is_better
 
 
 def early_end(cfg: DictConfig) -> list[pl.Callback]:
@@ -23,7 +24,8 @@ def early_end(cfg: DictConfig) -> list[pl.Callback]:
             raise InputError(
                 f"stop.patience={patience}: must be at least 1 and less than the run's {validations} validations"
             )
-        callbacks.append(EarlyStopping("val/AP", mode="max", patience=patience))
+        mode = "min" if lower_is_better(cfg.monitor) else "max"
+        callbacks.append(EarlyStopping(cfg.monitor, mode=mode, patience=patience))
     if hours is not None:
         if not hours > 0:
             raise InputError(f"stop.after={hours}: must be a number of hours above 0")

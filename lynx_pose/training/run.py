@@ -164,7 +164,7 @@ def _fit(
 ) -> None:
     """Train, or with `fit=false` validate the initial weights; rank 0 notes in the summary what came of it."""
     cfg, folder = spec.cfg, spec.folder
-    throughput, best = Throughput(), BestEpoch(folder)
+    throughput, best = Throughput(), BestEpoch(folder, cfg.monitor)
     epochs = EpochLog(folder, best, throughput, cfg.keep_poses_at)
     files = AtomicCheckpointIO(folder)
     trials = _trial_report(cfg, folder, summary is not None)

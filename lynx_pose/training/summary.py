@@ -195,6 +195,7 @@ def add_result(
     summary |= {
         "epochs": sum(row["step"] != 0 for row in epochs.rows),
         "best": best.metrics,
+        "monitor": best.monitor,
         "images_per_second": round(throughput.images_per_second, 1),
         "data_wait_share": round(throughput.wait_share, 3),
         "precision": str(trainer.precision),
@@ -208,9 +209,11 @@ def add_result(
 def log_end(summary: Summary, folder: RunFolder) -> None:
     """Say in a line what a run came to."""
     if best := summary["best"]:
+        monitor = summary["monitor"].removeprefix("val/")
         log.info(
-            "%s: AP %.4f in epoch %d, median error %.1f px, %.0f images/s, %s",
+            "%s: %sAP %.4f in epoch %d, median error %.1f px, %.0f images/s, %s",
             summary["name"],
+            "" if monitor == "AP" else f"{monitor} {best[monitor]:.4g}, ",
             best["AP"],
             best["epoch"],
             best["median_error_px"],

@@ -14,6 +14,7 @@ from lynx_pose.data.dataset import PoseBatch
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.metrics.validation_metric import ValidationLoss, ValidationMetric
+from lynx_pose.models.heads.base import Output
 from lynx_pose.models.pose_net import PoseNet
 from lynx_pose.models.weights import require_skeleton
 
@@ -68,20 +69,21 @@ class PoseTask(pl.LightningModule):
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        loss = self.net.head.loss(self.net(batch.image), batch.keypoints, self._weights(batch))
+        loss = self._loss(self.net(batch.image), batch)
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.image), sync_dist=True)
         return loss
 
-    def _weights(self, batch: PoseBatch) -> Tensor:
-        """Return [B, K], what each keypoint counts in the loss; 0 where it is not annotated."""
+    def _loss(self, output: Output, batch: PoseBatch) -> Tensor:
+        """Return the head's loss, in which a keypoint counts 0 where it is not annotated."""
         seen = torch.where(batch.occluded, self.occluded_weight, 1.0)
-        return batch.visible * seen * self.keypoint_weights
+        head = self.net.head
+        return head.loss(output, batch.coordinates(head.dimensions), batch.visible * seen * self.keypoint_weights)
 
     def validation_step(self, batch: PoseBatch, batch_idx: int) -> None:
         """Add one batch to the loss and to the metric."""
         output = self.net(batch.image)
-        loss = self.net.head.loss(output, batch.keypoints, self._weights(batch))
+        loss = self._loss(output, batch)
         self.val_loss.update(batch.record_index, loss)
         keypoints, scores = self.net.predict(batch.image, self.flip_indices, output)
         self.metric.update(batch.record_index, to_image_pixels(keypoints, batch.matrix), scores)
@@ -131,7 +133,12 @@ class PoseTask(pl.LightningModule):
 
 
 def to_image_pixels(keypoints: Tensor, matrix: Tensor) -> Tensor:
-    """Map keypoints [B, K, 2] from crop to image pixels, given the maps [B, 2, 3] from image to crop."""
+    """Map keypoints [B, K, D] from crop to image pixels, given the maps [B, 2, 3] from image to crop.
+
+    A third coordinate, which is depth, is scaled as the others are.
+    """
     linear, offset = matrix[:, :, :2], matrix[:, :, 2]
-    moved = keypoints.to(matrix.dtype) - offset[:, None]
-    return torch.linalg.solve(linear[:, None], moved[..., None])[..., 0]
+    moved = keypoints[..., :2].to(matrix.dtype) - offset[:, None]
+    placed = torch.linalg.solve(linear[:, None], moved[..., None])[..., 0]
+    pixel_sides = linear.det().abs().rsqrt()
+    return torch.cat([placed, keypoints[..., 2:] * pixel_sides[:, None, None]], dim=-1)

@@ -1,7 +1,7 @@
 """What every head is: feature maps to an output, and of that output a loss and keypoints."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,12 @@ Output = Any
 
 
 class PoseHead(nn.Module, ABC):
-    """Base of all heads; `forward` turns feature maps [B, C, h', w'] into an output."""
+    """Base of all heads; `forward` turns feature maps [B, C, h', w'] into an output.
+
+    Of D coordinates a keypoint, most heads have 2; those of 3 learn and find depth behind the animal's root as well.
+    """
+
+    dimensions: ClassVar[int] = 2
 
     @property
     @abstractmethod
@@ -22,11 +27,11 @@ class PoseHead(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, output: Output, keypoints: Tensor, weight: Tensor) -> Tensor:
-        """Return a scalar, from keypoints [B, K, 2] in crop pixels and weights [B, K], 0 where not visible."""
+        """Return a scalar, from keypoints [B, K, D] in crop pixels and weights [B, K], 0 where not visible."""
 
     @abstractmethod
     def decode(self, output: Output) -> tuple[Tensor, Tensor]:
-        """Return keypoints [B, K, 2] in crop pixels and scores [B, K]."""
+        """Return keypoints [B, K, D] in crop pixels and scores [B, K]."""
 
     @abstractmethod
     def average_flipped(self, output: Output, mirrored: Output, flip_indices: list[int]) -> Output:

@@ -66,29 +66,48 @@ class HeatmapHead(HeatmapOutput):
         deconv_kernel: int = 4,
     ):
         super().__init__(codec, loss)
-        layers = math.log2(in_stride / codec.stride)
-        if layers < 0 or layers % 1:
-            raise InputError(
-                f"the backbone's feature map has stride {in_stride}, which doubling cannot bring to the heatmap's "
-                f"stride {codec.stride}; choose another model.backbone.out_index"
-            )
-        modules: list[nn.Module] = []
-        channels = in_channels
-        for _ in range(int(layers)):
-            modules += _upsampling(channels, deconv_channels, deconv_kernel)
-            channels = deconv_channels
-        self.deconv_layers = nn.Sequential(*modules)
-        self.final_layer = nn.Conv2d(channels, num_keypoints, kernel_size=1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.normal_(module.weight, std=0.001)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.deconv_layers, self.final_layer = deconvolutions(
+            in_channels, in_stride, num_keypoints, codec.stride, deconv_channels, deconv_kernel
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features [B, C, h', w'] into heatmaps [B, K, h, w]."""
         heatmaps: Tensor = self.final_layer(self.deconv_layers(features))
         return heatmaps
+
+
+def deconvolutions(
+    in_channels: int, in_stride: int, outputs: int, stride: int, channels: int, kernel: int
+) -> tuple[nn.Sequential, nn.Conv2d]:
+    """Make deconvolutions from one stride to another, and the 1×1 convolution to the outputs, all of small weights.
+
+    Args:
+        in_channels: of the feature map.
+        in_stride: crop pixels per cell of the feature map.
+        outputs: channels that come out.
+        stride: crop pixels per cell of what comes out.
+        channels: of each deconvolution.
+        kernel: side of its kernel.
+
+    Raises:
+        InputError: doubling does not lead from one stride to the other.
+    """
+    layers = math.log2(in_stride / stride)
+    if layers < 0 or layers % 1:
+        raise InputError(
+            f"the backbone's feature map has stride {in_stride}, which doubling cannot bring to the heatmap's "
+            f"stride {stride}; choose another model.backbone.out_index"
+        )
+    modules: list[nn.Module] = []
+    for number in range(int(layers)):
+        modules += _upsampling(channels if number else in_channels, channels, kernel)
+    doubling, last = nn.Sequential(*modules), nn.Conv2d(channels if modules else in_channels, outputs, kernel_size=1)
+    for module in (*doubling, last):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, std=0.001)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return doubling, last
 
 
 def _upsampling(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:

@@ -17,19 +17,28 @@ Row = dict[str, float | int | None]
 
 
 class BestEpoch(pl.Callback):
-    """Keeps checkpoints/best.ckpt and predictions.json of the epoch with the highest AP.
+    """Keeps checkpoints/best.ckpt and predictions.json of the best epoch, by default that with the highest AP.
 
     Of epochs with the same AP the one with the lower median error is better: while AP is still 0, networks learn. It
     is decided here and nowhere else, on the metrics in full precision, the same in every process.
 
     Args:
         folder: of the run.
+        monitor: name of the metric that tells, such as `val/AP`.
     """
 
-    def __init__(self, folder: RunFolder):
+    def __init__(self, folder: RunFolder, monitor: str = "val/AP"):
         self.folder = folder
+        self.monitor = monitor
         self.metrics: Row = {}
         self._writes = RetriedWrites()
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, PoseTask)
+        names = [f"val/{name}" for name in ("loss", *pl_module.metric.names)]
+        if self.monitor not in names:
+            raise InputError(f"monitor={self.monitor}: must be one of {', '.join(names)}")
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """In a continued run whose best weights could not be written, let a later epoch take their place."""
@@ -60,8 +69,11 @@ class BestEpoch(pl.Callback):
         if not self.metrics:
             return True
 
+        name = self.monitor.removeprefix("val/")
+        sign = -1 if lower_is_better(name) else 1
+
         def rank(row: Any) -> tuple[float, float]:
-            return row["AP"], -row["median_error_px"]
+            return sign * row[name], -row["median_error_px"]
 
         return rank(metrics) > rank(self.metrics)
 
@@ -91,3 +103,8 @@ class BestEpoch(pl.Callback):
     @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.metrics = state["metrics"]
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a metric measures what is wrong, by its name."""
+    return any(word in metric for word in ("error", "loss", "MPJPE"))

@@ -43,7 +43,7 @@ class PoseImages(pl.Callback):
         crops = batch.image[: self.count]
         with torch.no_grad():
             keypoints, scores = pl_module.net.predict(crops)
-        truth, found = (points[: self.count].float().cpu().numpy() for points in (batch.keypoints, keypoints))
+        truth, found = (points[: self.count, :, :2].float().cpu().numpy() for points in (batch.keypoints, keypoints))
         seen, sure = batch.visible[: self.count].cpu().numpy(), scores.float().cpu().numpy() > self.min_confidence
         skeleton = pl_module.skeleton
         drawn = [
