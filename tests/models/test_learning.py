@@ -13,6 +13,7 @@ HEADS = {
     "integral": ["head=integral", "head.deconv_channels=32"],
     "rle": ["head=rle"],
     "simcc": ["head=simcc"],
+    "integral3d": ["head=integral3d", "head.deconv_channels=32", "head.codec.depth_cells=16"],
     "multi": ["head=multi", "head/combination=learned", "head.heatmap.deconv_channels=32"],
 }
 SMALL = {
@@ -29,7 +30,7 @@ SMALL = {
     "vit": ["model=vit", "model.backbone.name=vit_tiny_patch16_224", "head.deconv_channels=32"],
     "mobilenet": ["model=mobilenet", "model.width=35", "head.deconv_channels=32"],
 }
-STEPS = {"simcc": 140, "cpm": 40, "ief": 60, "multi": 60, "heatmap": 60}
+STEPS = {"simcc": 140, "cpm": 40, "ief": 60, "multi": 60, "heatmap": 60, "integral3d": 250}
 # A likelihood of points known by heart grows steep: its gradient is that of the distance by the deviation.
 RATES = {"rle": 5e-4}
 
@@ -41,7 +42,7 @@ def _train(overrides, steps, rate):
         config = compose("train", overrides=["model=tiny_resnet", *overrides, "model.input_size=[64,64]"])
     net = build_net(config, 5)
     crops = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
-    keypoints = torch.rand(3, 5, 2) * 40 + 10
+    keypoints = torch.rand(3, 5, net.head.dimensions) * 40 + 10
     errors = []
     optimizer = torch.optim.Adam(net.parameters(), lr=rate)
     for step in range(steps):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lynx_pose.errors import InputError
 from lynx_pose.training.callbacks.best_epoch import BestEpoch
 from lynx_pose.training.run_folder import RunFolder
 from lynx_pose.training.task import PoseTask
@@ -32,11 +33,11 @@ class Trainer:
         torch.save({"weight": self.task.weight}, path)
 
 
-def _train(folder, epochs):
+def _train(folder, epochs, monitor="val/AP"):
     """Go through epochs of given metrics; weights and poses of an epoch are its number."""
     task = object.__new__(PoseTask)
     torch.nn.Module.__init__(task)
-    trainer, best = Trainer(task), BestEpoch(folder)
+    trainer, best = Trainer(task), BestEpoch(folder, monitor)
     for epoch, metrics in enumerate(epochs):
         trainer.current_epoch, task.weight, task.val_metrics = epoch, epoch, metrics
         task.metric = SimpleNamespace(results=lambda epoch=epoch: [epoch])
@@ -75,3 +76,21 @@ def test_a_continued_run_remembers_its_best(tmp_path):
     second.load_state_dict(first.state_dict())
     assert not second.is_better({"AP": 0.6 - 1e-12, "median_error_px": 1.0})
     assert second.is_better({"AP": 0.6, "median_error_px": 1.0})
+
+
+@pytest.mark.parametrize(("monitor", "expected"), [("val/AP", 1), ("val/MPJPE", 2), ("val/PCK3D@150", 0)])
+def test_any_metric_chooses_the_best_epoch(tmp_path, monitor, expected):
+    """The lowest error or the highest share."""
+    epochs = [
+        {"AP": ap, "MPJPE": error, "PCK3D@150": share, "median_error_px": 3.0}
+        for ap, error, share in ((0.1, 90.0, 0.7), (0.3, 80.0, 0.6), (0.2, 70.0, 0.5))
+    ]
+    assert _train(RunFolder(tmp_path), epochs, monitor).metrics["epoch"] == expected
+
+
+def test_a_metric_that_is_not_there_is_named(tmp_path):
+    task = object.__new__(PoseTask)
+    torch.nn.Module.__init__(task)
+    task.metric = SimpleNamespace(names=["AP", "MPJPE"])
+    with pytest.raises(InputError, match="monitor=val/mAP: must be one of val/loss, val/AP, val/MPJPE"):
+        BestEpoch(RunFolder(tmp_path), "val/mAP").setup(None, task, "fit")

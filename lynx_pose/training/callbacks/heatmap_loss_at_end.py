@@ -36,6 +36,10 @@ class HeatmapLossAtEnd(pl.Callback):
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PoseTask)
-        late = trainer.current_epoch >= self.begin * (trainer.max_epochs or 0)
-        # mypy: setup has seen that the head has one.
-        pl_module.net.head.heatmap_weight = self.weight if late else 0.0  # type: ignore[assignment]
+        weight = self.weight_in(trainer.current_epoch, trainer.max_epochs or 0)
+        # An ordinary attribute of integral heads, which setup has seen this to be.
+        pl_module.net.head.heatmap_weight = weight  # type: ignore[assignment]
+
+    def weight_in(self, epoch: int, epochs: int) -> float:
+        """Return the weight in an epoch, the first of which is 0."""
+        return self.weight if epoch >= self.begin * epochs else 0.0
