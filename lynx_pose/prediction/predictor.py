@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from lynx_pose.lifting.lifted_files import LiftedWriter
 
 log = logging.getLogger(__name__)
-# Problems that are shown one by one; all of them are in problems.txt.
+# Kinds of problems that are shown, each by its first; all of them are in problems.txt.
 SHOWN_PROBLEMS = 10
 Draw = Callable[[Pixels, Sequence[AnimalPose]], Pixels]
 
@@ -215,7 +216,11 @@ def _log_result(poses: PoseLog, paths: Sequence[Path]) -> None:
         path = poses.folder / "problems.txt"
         write_text(path, "\n".join(problems) + "\n")
         log.warning("%d could not be used, all in %s:", len(problems), path)
-        for problem in problems[:SHOWN_PROBLEMS]:
-            log.warning("  %s", problem)
+        alike: dict[str, list[str]] = {}
+        for problem in problems:
+            # The same but for the image's name and the numbers.
+            alike.setdefault(re.sub(r"[\d.]+", "", problem.partition(": ")[2]), []).append(problem)
+        for first, *others in list(alike.values())[:SHOWN_PROBLEMS]:
+            log.warning("  %s%s", first, f" (and {len(others)} alike)" if others else "")
     for path in paths:
         log.info("%s", path)

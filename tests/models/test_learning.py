@@ -13,7 +13,7 @@ HEADS = {
     "integral": ["head=integral", "head.deconv_channels=32"],
     "rle": ["head=rle"],
     "simcc": ["head=simcc"],
-    "integral3d": ["head=integral3d", "head.deconv_channels=32", "head.codec.depth_cells=16"],
+    "integral3d": ["head=integral3d", "head.deconv_channels=32", "head.codec.stride=8", "head.codec.depth_cells=8"],
     "multi": ["head=multi", "head/combination=learned", "head.heatmap.deconv_channels=32"],
 }
 SMALL = {
@@ -42,7 +42,8 @@ def _train(overrides, steps, rate):
         config = compose("train", overrides=["model=tiny_resnet", *overrides, "model.input_size=[64,64]"])
     net = build_net(config, 5)
     crops = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
-    keypoints = torch.rand(3, 5, net.head.dimensions) * 40 + 10
+    # Depth lies before and behind the root.
+    keypoints = torch.rand(3, 5, net.head.dimensions) * 40 + torch.tensor([10, 10, -20])[: net.head.dimensions]
     errors = []
     optimizer = torch.optim.Adam(net.parameters(), lr=rate)
     for step in range(steps):

@@ -41,8 +41,8 @@ def images(trained, tmp_path):
         shutil.copy(trained.parent / "data" / "Traps" / f"{number:03d}.jpg", folder / name)
     (folder / "b" / "4.jpg").write_bytes(b"no picture")
     boxes = "file,x,y,width,height,mediaID\na/0.jpg,10,10,60,40,m0\nb/2.jpg,0,0,96,64,m2\n"
-    # One beside the image, and one that fits as corners.
-    boxes += "a/0.jpg,500,0,9,9,m0\na/0.jpg,30,20,90,60,m0\n"
+    # One beside the image, and three that fit as corners.
+    boxes += "a/0.jpg,500,0,9,9,m0\na/0.jpg,30,20,90,60,m0\na/0.jpg,31,20,90,60,m0\nb/2.jpg,30,20,90,61,m0\n"
     many = "".join(f"b/3.jpg,{n},5,40,40,m3\n" for n in range(50))
     (tmp_path / "boxes.csv").write_text(boxes + "a/1.jpg,,,,,m1\n" + many)
     return folder
@@ -67,6 +67,10 @@ def test_a_folder_with_boxes(trained, images, tmp_path, caplog):
         "a/0.jpg: the box [30.0, 20.0, 90.0, 60.0] leads far out of the image of 96 × 64 pixels, and fits" in problems
     )
     assert "4.jpg: the image cannot be decoded" in problems
+    # On the screen once, with their number.
+    assert problems.count("leads far out") == 3
+    assert caplog.text.count("leads far out") == 1
+    assert "(and 2 alike)" in caplog.text
     assert "images and videos: 5; animals: 52" in caplog.text
     drawn = cv2.imread(str(output / "drawn" / "b" / "3.jpg"))
     assert drawn.shape == (64, 96, 3)
