@@ -24,6 +24,7 @@ class AnimalPose:
         crop_pixel: image pixels along the side of a pixel that the network saw.
         box_score: the detector's confidence, where known.
         ids: names of the animal's record elsewhere.
+        track: the animal's number in its video, the same in all frames; None in images.
     """
 
     box: list[float]
@@ -32,6 +33,7 @@ class AnimalPose:
     crop_pixel: float
     box_score: float | None = None
     ids: dict[str, str] = field(default_factory=dict)
+    track: int | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from lynx_pose.prediction.box_sources import read_boxes
 from lynx_pose.prediction.estimator import PoseEstimator, load
 from lynx_pose.prediction.media import Media, find_media, is_video
 from lynx_pose.prediction.pose_log import AnimalPose, ImagePoses, PoseLog
+from lynx_pose.prediction.tracking import track_animals
 from lynx_pose.prediction.video import draw_video, smooth_poses
 from lynx_pose.prediction.writers import PoseWriter
 from lynx_pose.training.run_folder import RunFolder
@@ -100,15 +101,15 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
             log.info("%d of %d files are done already", len(media.names) - len(rest), len(media.names))
         for found in track(predictor(rest), "looking for poses", total=len(rest), disable=not rest):
             poses.add(found)
-        smoothed = _Smoothed(poses, cfg.smooth) if cfg.smooth else poses
+        tracked = _Tracked(poses, estimator.skeleton, cfg.min_confidence, cfg.smooth)
         if cfg.draw:
-            _draw_videos(smoothed, media, poses.folder / "drawn", draw)
+            _draw_videos(tracked, media, poses.folder / "drawn", draw)
         writer = PoseWriter(
             poses.folder, estimator.skeleton, cfg.min_confidence, calibration, guarantee, cfg.abstain_above
         )
-        paths = writer.write(smoothed)
+        paths = writer.write(tracked)
         if lifted:
-            paths += lifted.write(smoothed, poses.folder)
+            paths += lifted.write(tracked, poses.folder)
         _log_result(poses, paths)
     return PredictionResult(poses, media, paths)
 
@@ -122,15 +123,21 @@ def _lifted_writer(cfg: DictConfig, skeleton: Skeleton) -> "LiftedWriter | None"
     return LiftedWriter(skeleton, cfg.lift, cfg.min_confidence)
 
 
-class _Smoothed:
-    """What was found, with the poses in videos smoothed."""
+@dataclass(frozen=True)
+class _Tracked:
+    """What was found; in videos animals are numbered, and their poses smoothed where that is asked for."""
 
-    def __init__(self, poses: PoseLog, sigma: float):
-        self.poses = poses
-        self.sigma = sigma
+    poses: PoseLog
+    skeleton: Skeleton
+    min_confidence: float
+    smooth: float | None
 
     def __iter__(self) -> Iterator[ImagePoses]:
-        return (smooth_poses(found, self.sigma) if found.fps else found for found in self.poses)
+        for found in self.poses:
+            if found.fps:
+                found = track_animals(found, self.skeleton, self.min_confidence)
+                found = smooth_poses(found, self.smooth) if self.smooth else found
+            yield found
 
 
 def draw_animals(pixels: Pixels, animals: Sequence[AnimalPose], skeleton: Skeleton, min_confidence: float) -> Pixels:
@@ -151,7 +158,7 @@ def _save_drawing(folder: Path, draw: Draw, name: str, pixels: Pixels, animals: 
         file.write(content)
 
 
-def _draw_videos(poses: PoseLog | _Smoothed, media: Media, folder: Path, draw: Draw) -> None:
+def _draw_videos(poses: _Tracked, media: Media, folder: Path, draw: Draw) -> None:
     for found in poses:
         if is_video(found.name) and found.is_read and not (path := Media.drawing(folder, found.name)).exists():
             draw_video(media.path(found.name), found, path, draw)

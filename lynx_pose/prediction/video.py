@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from lynx_pose.arrays import Pixels
+from lynx_pose.arrays import Floats, Pixels
 from lynx_pose.errors import InputError
 from lynx_pose.files import atomic_path
 from lynx_pose.prediction.pose_log import AnimalPose, ImagePoses
@@ -50,33 +50,38 @@ def frame_rate(video: cv2.VideoCapture) -> float:
 
 
 def smooth_poses(found: ImagePoses, sigma: float) -> ImagePoses:
-    """Smooth the keypoints of a video's animal over time by a Gaussian, each frame by its confidence.
+    """Smooth the keypoints of a video's animals over time by a Gaussian, each frame by its confidence.
 
     Args:
-        found: in a video; frames without the animal stay without it.
+        found: in a video, each animal with its track; frames without an animal stay without it.
         sigma: standard deviation in frames.
-
-    Raises:
-        InputError: there are several animals in a frame, of which nobody knows who is who in the next.
     """
-    if any(len(animals) > 1 for animals in found.frames):
-        raise InputError(f"{found.name}: smooth= needs videos of one animal; this one has frames with several")
-    held = [number for number, animals in enumerate(found.frames) if animals]
-    if not held:
-        return found
-    points = np.zeros((len(found.frames), len(found.frames[held[0]][0].keypoints), 3))
-    points[held] = [found.frames[number][0].keypoints for number in held]
-    weight = np.zeros(points.shape[:2])
-    weight[held] = np.maximum(points[held, :, 2], LEAST_WEIGHT)
-    spread = gaussian_filter1d(weight, sigma, axis=0, mode="constant")
-    places = gaussian_filter1d(points[..., :2] * weight[..., None], sigma, axis=0, mode="constant")
-    places = places / np.maximum(spread, np.finfo(float).tiny)[..., None]
-    frames = list(found.frames)
-    for number in held:
-        animal = frames[number][0]
-        moved = zip(places[number].tolist(), animal.keypoints, strict=True)
-        frames[number] = [replace(animal, keypoints=[[x, y, confidence] for (x, y), (_, _, confidence) in moved])]
+    frames = [list(animals) for animals in found.frames]
+    places: dict[int | None, list[tuple[int, int]]] = {}
+    for frame, animals in enumerate(frames):
+        for position, animal in enumerate(animals):
+            places.setdefault(animal.track, []).append((frame, position))
+    for track in places.values():
+        held = [frame for frame, _ in track]
+        poses = [frames[frame][position] for frame, position in track]
+        smoothed = _smooth(np.array([pose.keypoints for pose in poses]), held, sigma)
+        for (frame, position), pose, points in zip(track, poses, smoothed, strict=True):
+            frames[frame][position] = replace(pose, keypoints=points.tolist())
     return replace(found, frames=frames)
+
+
+def _smooth(poses: Floats, held: Sequence[int], sigma: float) -> Floats:
+    """Smooth poses [T, K, 3] that an animal has in the frames `held`, whose other frames weigh nothing."""
+    first = held[0]
+    at = np.array(held) - first
+    points = np.zeros((at[-1] + 1, *poses.shape[1:]))
+    points[at] = poses
+    weight = np.zeros(points.shape[:2])
+    weight[at] = np.maximum(poses[..., 2], LEAST_WEIGHT)
+    spread = gaussian_filter1d(weight, sigma, axis=0, mode="constant")
+    moved = gaussian_filter1d(points[..., :2] * weight[..., None], sigma, axis=0, mode="constant")
+    moved = moved / np.maximum(spread, np.finfo(float).tiny)[..., None]
+    return np.concatenate([moved[at], poses[..., 2:]], axis=-1)
 
 
 def draw_video(

@@ -57,7 +57,7 @@ class PoseWriter:
         parts += ["radius_px"] if self.guarantee else []
         columns = [f"{name}_{part}" for name in self.skeleton.names for part in parts]
         writer = csv.writer(file)
-        writer.writerow(["image", "frame", *ids, "x", "y", "width", "height", "box_score", "score", *columns])
+        writer.writerow(["image", "frame", "track", *ids, "x", "y", "width", "height", "box_score", "score", *columns])
         for found in poses:
             for frame, animals in enumerate(found.frames):
                 for animal in animals:
@@ -66,7 +66,9 @@ class PoseWriter:
                     score = "" if animal.box_score is None else animal.box_score
                     number = "" if found.fps is None else frame
                     points = [cell for point in self._points(animal) for cell in point]
-                    writer.writerow([as_text(found.name), number, *named, *box, score, f"{animal.score:.4f}", *points])
+                    track = "" if animal.track is None else animal.track
+                    cells = [number, track, *named, *box, score, f"{animal.score:.4f}", *points]
+                    writer.writerow([as_text(found.name), *cells])
 
     def _points(self, animal: AnimalPose) -> Iterator[list[str]]:
         """Yield each keypoint's cells, with its expected error and its radius in image pixels where they are known."""
@@ -103,6 +105,7 @@ class PoseWriter:
                     "keypoints": [value for point in points for value in point],
                     "num_keypoints": sum(visibility > 0 for _, _, visibility in points),
                     "score": animal.score,
+                    **({} if animal.track is None else {"track_id": animal.track}),
                     **animal.ids,
                 }
 

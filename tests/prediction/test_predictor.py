@@ -261,6 +261,9 @@ def test_real_images_and_a_real_video(trained, lynx3, openfield, tmp_path):
     run("predict", *options, f"images={short}", "smooth=2", cwd=tmp_path)
     output = tmp_path / "predictions" / "short"
     assert [row["frame"] for row in _rows(output)] == [str(number) for number in range(40)]
+    assert {row["track"] for row in _rows(output)} == {"0"}
+    annotations = json.loads((output / "coco.json").read_text())["annotations"]
+    assert {annotation["track_id"] for annotation in annotations} == {0}
     drawn = cv2.VideoCapture(str(output / "drawn" / "short.mp4"))
     assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 40
 

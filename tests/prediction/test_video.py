@@ -51,10 +51,27 @@ def test_frames_without_the_animal_stay_without():
     np.testing.assert_allclose(_places(result)[..., :2], 1.0)
 
 
-def test_several_animals_are_refused():
-    animal = AnimalPose([0, 0, 9, 9], [[1.0, 2.0, 0.5]], 0.5, 1.0)
-    with pytest.raises(InputError, match=r"v\.mp4: smooth= needs videos of one animal"):
-        smooth_poses(ImagePoses("v.mp4", 10, 10, [[animal, animal]], 25.0), 1.0)
+def test_each_of_several_animals_is_smoothed_alone():
+    """One that stands beside one that trembles stays where it is, in whichever order the frames have them."""
+    rng = np.random.default_rng(0)
+    standing = np.ones((20, 2, 3)) * [5.0, 7.0, 0.9]
+    trembling = np.ones((20, 2, 3)) * [500.0, 300.0, 0.9] + rng.normal(0, 3, (20, 2, 3)) * [1, 1, 0]
+    frames = []
+    for frame in range(20):
+        pair = [
+            AnimalPose([0, 0, 9, 9], points[frame].tolist(), 0.5, 1.0, track=track)
+            for track, points in enumerate((standing, trembling))
+        ]
+        frames.append(pair[:: 1 if rng.random() < 0.5 else -1])
+    result = smooth_poses(ImagePoses("v.mp4", 10, 10, frames, 25.0), 2.0)
+    by_track = {
+        track: np.array([next(one.keypoints for one in animals if one.track == track) for animals in result.frames])
+        for track in (0, 1)
+    }
+    np.testing.assert_allclose(by_track[0], standing)
+    alone = _places(smooth_poses(_found(trembling), 2.0))
+    np.testing.assert_allclose(by_track[1], alone)
+    assert by_track[1][..., 0].std() < 0.6 * trembling[..., 0].std()
 
 
 def _draw_with_little_room(source, found, target, room):
