@@ -46,6 +46,22 @@ def side_shares(poses: Poses, skeleton: Skeleton) -> dict[str, float | int | Non
     return compare_sides(poses, skeleton).shares()
 
 
+@dataclass(frozen=True)
+class SideShare:
+    """One of these shares as a metric of each epoch.
+
+    Args:
+        kind: `exchanged` or `collapsed`.
+    """
+
+    kind: str
+
+    def __call__(self, poses: Poses, skeleton: Skeleton) -> float:
+        """Return the share of all pairs; NaN where none is judged."""
+        share = side_shares(poses, skeleton)[self.kind]
+        return float("nan") if share is None else share
+
+
 def compare_sides(poses: Poses, skeleton: Skeleton) -> Sides:
     """Judge each pair of left and right of each animal."""
     left, right = np.array(skeleton.pairs, dtype=int).reshape(-1, 2).T

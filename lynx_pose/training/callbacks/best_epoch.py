@@ -107,4 +107,4 @@ class BestEpoch(pl.Callback):
 
 def lower_is_better(metric: str) -> bool:
     """Whether a metric measures what is wrong, by its name."""
-    return any(word in metric for word in ("error", "loss", "MPJPE"))
+    return any(word in metric for word in ("error", "loss", "MPJPE", "sides"))
