@@ -14,7 +14,7 @@ from lynx_pose.errors import InputError
 from lynx_pose.evaluation.group_metrics import group_metrics
 from lynx_pose.metrics.average_precision import THRESHOLDS, mean_share_above
 from lynx_pose.metrics.object_scale import annotated_area, box_area, polygon_area
-from lynx_pose.metrics.sides import compare_sides
+from lynx_pose.metrics.sides import SideShare, compare_sides
 from lynx_pose.metrics.validation_metric import Poses
 
 
@@ -158,6 +158,8 @@ def test_sides_that_are_exchanged_or_in_one_place(poses):
     assert [row.all() for row in sides.collapsed] == [False, False, True, False]
     assert sides.shares()["judged"] == 26
     assert sides.shares()["collapsed"] == pytest.approx(8 / 26)
+    as_metric = SideShare("exchanged")(Poses(records, found, np.ones((4, 20)), box_area(records)), ANIMAL_POSE_20)
+    assert as_metric == sides.shares()["exchanged"]
     none = replace(sides, judged=np.zeros_like(sides.judged))
     assert none.shares() == {"judged": 0, "exchanged": None, "collapsed": None}
 
