@@ -2,8 +2,8 @@
 
 Runs of `experiment=integral3d` find depth in the photograph; runs of a network in two dimensions, on the same animals,
 are lifted. Both are judged on the validation side by the 16 nodes that are lifted, from the withers, the scale given.
-The runs are paired as they are named, such as by seed; with several pairs the difference has a t interval over them, and
-with one a bootstrap over animals, which does not know how another training would have ended.
+The runs are paired as they are named, such as by seed. Several pairs give a t interval over them, one pair a bootstrap
+over animals, which does not know how another training would have ended.
 """
 
 import argparse

@@ -121,6 +121,7 @@ def build_task(cfg: DictConfig, net: PoseNet, datamodule: PoseDataModule) -> Pos
         schedule=instantiate(cfg.schedule),
         flip_test=cfg.flip_test and datamodule.skeleton.mirrorable,
         occluded_weight=cfg.data.get("occluded_weight", 1.0),
+        seed=cfg.seed,
         metadata=checkpoint_metadata(cfg, datamodule.skeleton),
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
@@ -33,6 +34,7 @@ class PoseTask(pl.LightningModule):
         schedule: makes the step-wise schedule from optimiser and steps_per_epoch.
         flip_test: average each validation output with that of the mirrored crop.
         occluded_weight: factor of the loss of keypoints that something hides.
+        seed: of what the network draws in training, such as dropped features.
         metadata: plain values that each checkpoint carries, so that it can be loaded by itself.
     """
 
@@ -47,6 +49,7 @@ class PoseTask(pl.LightningModule):
         schedule: Callable[..., LRScheduler] | None = None,
         flip_test: bool = True,
         occluded_weight: float = 1.0,
+        seed: int = 0,
         metadata: dict[str, Any] | None = None,
     ):
         super().__init__()
@@ -57,6 +60,7 @@ class PoseTask(pl.LightningModule):
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.occluded_weight = occluded_weight
+        self.seed = seed
         self.flip_indices = skeleton.flip_indices if flip_test else None
         self.metadata = metadata or {}
         self.val_metrics: dict[str, float] = {}
@@ -69,6 +73,9 @@ class PoseTask(pl.LightningModule):
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
+        # So a run that is continued draws what it would have drawn.
+        drawn = np.random.SeedSequence([self.seed, self.global_step, self.global_rank])
+        torch.manual_seed(int(drawn.generate_state(1)[0]))
         loss = self._loss(self.net(batch.image), batch)
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.image), sync_dist=True)
