@@ -69,7 +69,7 @@ def _curve(rows: Sequence[dict[str, float]]) -> go.Figure:
         for name in names:
             line = go.Scatter(x=[row["poses"] for row in rows], y=[row[name] for row in rows], name=name)
             figure.add_trace(line, row=1, col=column)
-    figure.update_yaxes(type="log", row=1, col=2)
+    figure.update_yaxes(type="log", exponentformat="power", row=1, col=2)
     figure.update_xaxes(title_text="poses seen")
     figure.update_layout(template="plotly_white", height=360)
     return figure
