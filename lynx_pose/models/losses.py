@@ -81,6 +81,6 @@ class CoordinateLoss(nn.Module):
             target: [B, K, D], D of 2 or 3.
             weight: [B, K], 0 where a keypoint takes no part, or [B, K, D].
         """
-        require_coordinates(self, output, target.shape[-1])
+        require_coordinates(self, output, target.shape[-1] if isinstance(target, Tensor) else 2)
         losses: Tensor = self.elementwise(output.float(), target)
         return (losses * (weight if weight.ndim == target.ndim else weight[..., None])).mean()

@@ -96,7 +96,7 @@ def test_the_loss_is_the_mean_distance_along_each_axis():
                 if not absent:
                     expected += abs(float(found[animal, keypoint, axis] - points[animal, keypoint, axis])) / 64 / 30
     loss = head.loss(output, points, weight)
-    assert float(loss) == pytest.approx(expected, rel=1e-4)
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
     head.heatmap_weight = 0.01
     both = head.loss(output, points, weight)
     assert float(both) > float(loss)
