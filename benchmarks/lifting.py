@@ -1,4 +1,4 @@
-"""How well 2D poses get their third dimension: python benchmarks/lifting.py [lift=<run>] [data.root=<Animal-Pose>] ...
+"""How well 2D poses get their third dimension: python benchmarks/lifting.py [data=animalpose data.root=<folder>]
 
 On synthetic cats, whose three dimensions are known, beside what one could do without the network; on photographs, where
 they are not known, by the reprojection error alone. 2D points are the annotated ones.
@@ -15,6 +15,7 @@ from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.data.synthetic.animal import place_camera
 from lynx_pose.data.synthetic.body import sample_pose
 from lynx_pose.lifting.lifter import ORIGIN, Lifter, node_indices
+from lynx_pose.lifting.skeleton3d import EDGES, NODES
 from lynx_pose.training.build import read_annotations
 
 NODES_OF_CATS = node_indices(ANIMAL_POSE_20.names)
@@ -73,12 +74,35 @@ def on_cats(lifter: Lifter) -> None:
     print(f"  reprojection error {lifted.reprojection_error.mean():.3f}")
 
 
+def print_lengths(points: Floats, seen: np.ndarray) -> None:
+    """Print how long edges are beside the back, of animals [n, 16, 2] in side view: what `poses=camera_trap` draws from.
+
+    In side view the back is level, and left and right elbows and stifles lie near each other.
+    """
+    parents, children = np.array(EDGES).T
+    lengths = np.linalg.norm(points[:, children] - points[:, parents], axis=-1)
+    known = seen[:, children] & seen[:, parents]
+    withers, tail = NODES.index("Withers"), NODES.index("TailBase")
+    back = np.maximum(lengths[:, children.tolist().index(tail)], 1e-6)
+    level = np.abs(points[:, tail, 1] - points[:, withers, 1]) < 0.3 * back
+    side = seen[:, withers] & seen[:, tail] & level
+    for part in ("F_Elbow", "B_Elbow"):
+        left, right = (NODES.index(f"{letter}_{part}") for letter in "LR")
+        side &= seen[:, left] & seen[:, right] & (np.abs(points[:, left, 0] - points[:, right, 0]) < 0.3 * back)
+    print(f"edges of {side.sum()} animals in side view, the back being 1: 5, 50 and 95 % quantiles")
+    for edge, child in enumerate(children):
+        shown = side & known[:, edge]
+        quantiles = np.quantile(lengths[shown, edge] / back[shown], [0.05, 0.5, 0.95]) if shown.any() else []
+        print(f"  {NODES[child]:10}", *(f"{value:.2f}" for value in quantiles))
+
+
 def on_photographs(lifter: Lifter, overrides: list[str]) -> None:
     """Print the reprojection error on annotated photographs, by species."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         records = read_annotations(compose("train", overrides=overrides)).records
     points, seen = (np.array([getattr(record, name) for record in records]) for name in ("keypoints", "visible"))
     lifted = lifter(points[:, NODES_OF_CATS], seen[:, NODES_OF_CATS].astype(bool))
+    print_lengths(points[:, NODES_OF_CATS], seen[:, NODES_OF_CATS].astype(bool))
     species = np.array([record.species or "animal" for record in records])
     print(f"{' '.join(overrides)}: reprojection error, median, animals lifted of all")
     for name in sorted(set(species)):

@@ -88,6 +88,11 @@ def test_any_metric_chooses_the_best_epoch(tmp_path, monitor, expected):
     assert _train(RunFolder(tmp_path), epochs, monitor).metrics["epoch"] == expected
 
 
+def test_a_metric_that_could_not_be_measured_is_the_worst(tmp_path):
+    epochs = [{"sides_exchanged": share, "median_error_px": 3.0} for share in (float("nan"), 0.4, float("nan"))]
+    assert _train(RunFolder(tmp_path), epochs, "val/sides_exchanged").metrics["epoch"] == 1
+
+
 def test_a_metric_that_is_not_there_is_named(tmp_path):
     task = object.__new__(PoseTask)
     torch.nn.Module.__init__(task)

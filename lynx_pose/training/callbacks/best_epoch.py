@@ -1,6 +1,7 @@
 """The best epoch: its metrics, its weights and its poses, which always belong together."""
 
 import logging
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -73,7 +74,9 @@ class BestEpoch(pl.Callback):
         sign = -1 if lower_is_better(name) else 1
 
         def rank(row: Any) -> tuple[float, float]:
-            return sign * row[name], -row["median_error_px"]
+            # A metric that could not be measured is the worst.
+            value = -math.inf if math.isnan(row[name]) else sign * row[name]
+            return value, -row["median_error_px"]
 
         return rank(metrics) > rank(self.metrics)
 

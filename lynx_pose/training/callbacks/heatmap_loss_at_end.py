@@ -37,8 +37,7 @@ class HeatmapLossAtEnd(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PoseTask)
         weight = self.weight_in(trainer.current_epoch, trainer.max_epochs or 0)
-        # An ordinary attribute of integral heads, which setup has seen this to be.
-        pl_module.net.head.heatmap_weight = weight  # type: ignore[assignment]
+        pl_module.net.head.heatmap_weight = weight  # type: ignore[assignment]  # setup has seen that the head has it
 
     def weight_in(self, epoch: int, epochs: int) -> float:
         """Return the weight in an epoch, the first of which is 0."""
