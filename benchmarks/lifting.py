@@ -75,7 +75,7 @@ def on_cats(lifter: Lifter) -> None:
 
 
 def print_lengths(points: Floats, seen: np.ndarray) -> None:
-    """Print how long edges are beside the back, of animals [n, 16, 2] in side view: what `poses=camera_trap` draws from.
+    """Print how long edges are beside the back, of animals [n, 16, 2] in side view, as `poses=camera_trap` draws them.
 
     In side view the back is level, and left and right elbows and stifles lie near each other.
     """
