@@ -18,18 +18,25 @@ class ResumingSweeper(LaunchingSweeper):
     def run(self, overrides: list[Override]) -> Any:
         # Imported here, because Hydra imports every plugin for every command.
         from lynx_pose.sweeps.outcome import raise_failures
-        from lynx_pose.sweeps.plan import combinations, jobs_to_run, with_suffixes
+        from lynx_pose.sweeps.plan import combinations, jobs_to_run, require_budget_of_race, with_suffixes
         from lynx_pose.sweeps.status import log_end
         from lynx_pose.sweeps.sweep_folder import write_sweep
 
         folder = Path(self.config.hydra.sweep.dir)
-        jobs = jobs_to_run(with_suffixes(combinations(overrides)), self.config, self._compose)
+        require_budget_of_race(self.config.sweep)
+        grid = with_suffixes(combinations(overrides))
+        jobs = jobs_to_run(grid, self.config, self._compose)
         self.validate_batch_is_legal(jobs)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
         write_sweep(folder)
         try:
-            returned = self.launcher.launch(jobs, initial_job_idx=0) if jobs else []
+            if self.config.sweep.race:
+                from lynx_pose.sweeps.race_runs import run_race
+
+                returned = run_race(self.launcher, self.config, grid, self._compose)
+            else:
+                returned = self.launcher.launch(jobs, initial_job_idx=0) if jobs else []
         except KeyboardInterrupt:
             write_sweep(folder)
             log_end(folder)

@@ -8,11 +8,11 @@ import numpy as np
 from lynx_pose.data.annotations import Annotations
 from lynx_pose.errors import InputError
 from lynx_pose.evaluation.group_metrics import group_metrics
+from lynx_pose.evaluation.saved_poses import read_poses
 from lynx_pose.evaluation.validate import clusters_of
 from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.reporting.run_results import Run
 from lynx_pose.reporting.tables import Cell, Row, Table, estimate_cells, heading
-from lynx_pose.reporting.validation_poses import read_poses
 from lynx_pose.training.build import read_annotations
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def _complete(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def _row(name: str, runs: Sequence[Run], annotations: Annotations) -> Row:
-    parts = [read_poses(run, run.folder.predictions, annotations) for run in runs]
+    parts = [read_poses(run.config, run.folder.predictions, annotations) for run in runs]
     poses = Poses(
         [record for part in parts for record in part.records],
         *(np.concatenate([getattr(part, values) for part in parts]) for values in ("keypoints", "scores", "areas")),

@@ -13,11 +13,12 @@ from lynx_pose.data.crop import CropConvention, crop_box, transform_points, warp
 from lynx_pose.data.image import read_checked
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
+from lynx_pose.evaluation.saved_poses import read_poses
 from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.reporting.html import jpeg_base64
 from lynx_pose.reporting.run_results import Run
 from lynx_pose.reporting.tables import stages
-from lynx_pose.reporting.validation_poses import Validation, read_poses
+from lynx_pose.reporting.validation_poses import Validation
 from lynx_pose.visualization.svg import pose_svg
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,9 @@ def learning_row(runs: Sequence[Run], validation: Validation) -> list[GalleryRow
     best = max(trained, key=lambda run: run.best["AP"])
     epochs = _kept_epochs(best)
     sigmas = validation.annotations.skeleton.sigmas
-    labelled = [(_after(epoch), read_poses(best, path, validation.annotations)) for epoch, path in epochs.items()]
+    labelled = [
+        (_after(epoch), read_poses(best.config, path, validation.annotations)) for epoch, path in epochs.items()
+    ]
     labelled.append((f"best, {_after(int(best.best['epoch']))}", validation[best]))
     baselines = [
         run for row, stage, run in stages(runs) if stage == "baseline" and row == best.row and run in validation

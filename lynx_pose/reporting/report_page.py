@@ -15,6 +15,7 @@ from lynx_pose.reporting.galleries import GalleryRow, chosen_rows, learning_row,
 from lynx_pose.reporting.html import page_environment
 from lynx_pose.reporting.model_card import write_cards
 from lynx_pose.reporting.published import published_lines, published_predictions, published_tables
+from lynx_pose.reporting.race_table import race_table, read_placings
 from lynx_pose.reporting.run_results import Run, find_runs, on_thesis_data
 from lynx_pose.reporting.search_figures import search_figures
 from lynx_pose.reporting.study import Comparison, compare_groups, findings, study_table
@@ -32,6 +33,7 @@ from lynx_pose.reporting.tables import (
 )
 from lynx_pose.reporting.validation_poses import Validation, read_validation
 from lynx_pose.reporting.weak_points import weak_points_table
+from lynx_pose.sweeps.race import race_sentences
 from lynx_pose.sweeps.sweep_folder import newest_sweep
 
 PICTURES = 6
@@ -45,6 +47,7 @@ class Report:
         runs: all of them, finished or not.
         search: figures of what a search has found, as HTML; empty for other sweeps.
         tables: architecture × augmentation first.
+        findings: what a race and the comparisons support, in words.
         comparisons: of groups.
         validation: the runs' poses, where the dataset is at hand.
     """
@@ -52,13 +55,9 @@ class Report:
     runs: Sequence[Run]
     search: str
     tables: Sequence[Table]
+    findings: Sequence[str]
     comparisons: Sequence[Comparison]
     validation: Validation | None
-
-    @property
-    def findings(self) -> list[str]:
-        """What the comparisons support, in words."""
-        return findings(self.comparisons)
 
 
 def make_report(sweeps: Sequence[Path], trust: bool = False) -> Report:
@@ -69,7 +68,9 @@ def make_report(sweeps: Sequence[Path], trust: bool = False) -> Report:
     tables, thresholds = published_tables(), published_predictions()
     if not on_thesis_data(runs):
         tables, thresholds = [], replace(thresholds, rows={})
+    placings = read_placings(sweeps[0])
     optional = [
+        race_table(placings),
         study_table(runs, comparisons),
         *(published_ap_table(runs, published) for published in tables),
         predictions_table(runs, validation, thresholds),
@@ -78,7 +79,12 @@ def make_report(sweeps: Sequence[Path], trust: bool = False) -> Report:
         weak_points_table(runs, validation),
     ]
     return Report(
-        runs, search_figures(sweeps), [ap_table(runs), *(table for table in optional if table)], comparisons, validation
+        runs,
+        search_figures(sweeps),
+        [ap_table(runs), *(table for table in optional if table)],
+        [*(race_sentences(placings) if placings else []), *findings(comparisons)],
+        comparisons,
+        validation,
     )
 
 

@@ -1,6 +1,7 @@
 """Which jobs a sweep has, and which of them are left to run."""
 
 import functools
+import itertools
 import logging
 import os
 import re
@@ -43,6 +44,16 @@ def require_one_process() -> None:
             "torchrun and srun start the processes of one run. Start a sweep in one process, and give each of its jobs "
             "several with trainer=ddp trainer.devices=2, or make it SLURM jobs with hydra/launcher=slurm"
         )
+
+
+def require_budget_of_race(sweep: DictConfig) -> None:
+    """Refuse a budget without a race that could keep to it.
+
+    Raises:
+        InputError: there is one.
+    """
+    if sweep.hours is not None and not (sweep.race and sweep.hours > 0):
+        raise InputError(f"sweep.hours={sweep.hours}: hours, above 0, are the budget of sweep.race=true")
 
 
 def with_params(params: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
@@ -122,6 +133,22 @@ def jobs_to_run(jobs: list[Overrides], config: DictConfig, compose: Compose) -> 
             left.append([*job, *_placed(folder, run.path.name)])
     log.info("%s: %d of %d jobs are left to run", folder, len(left), len(jobs))
     return left
+
+
+def placed_jobs(jobs: Sequence[Overrides], config: DictConfig) -> list[Overrides]:
+    """Return all jobs of a grid, each with its folder: the one that it has, or one with the next number.
+
+    Args:
+        jobs: overrides of each.
+        config: of the sweep, with Hydra's part.
+    """
+    folder = Path(config.hydra.sweep.dir)
+    earlier = {identity(overrides): run for overrides, run in started_jobs(folder)}
+    numbers = itertools.count(1 + max((job_number(run.path.name) for run in earlier.values()), default=-1))
+    named = ((job, earlier.get(identity(job))) for job in jobs)
+    return [
+        [*job, *_placed(folder, run.path.name if run else _folder_name(config, next(numbers)))] for job, run in named
+    ]
 
 
 def _is_incomplete(run: RunFolder, config: DictConfig) -> bool:
@@ -204,8 +231,10 @@ def _folder_name(config: DictConfig, number: int) -> str:
 def _placed(folder: Path, name: str) -> Overrides:
     """Return the overrides that give a job its folder within the sweep's."""
 
-    def quoted(value: str) -> str:
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{escaped}'"
-
     return [f"hydra.sweep.dir={quoted(str(folder))}", f"hydra.sweep.subdir={quoted(name)}"]
+
+
+def quoted(value: str) -> str:
+    """Return a value as Hydra reads it whatever characters it has."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

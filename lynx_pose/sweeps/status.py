@@ -27,6 +27,7 @@ COLOURS = {
     "failed": "red",
     "interrupted": "yellow",
     "pruned": "blue",
+    "paused": "cyan",
     "running": "cyan",
     "waiting": "dim",
 }
@@ -39,7 +40,7 @@ class JobState:
     Args:
         name: of its folder, a number first; empty while it has none.
         options: those of its overrides that not all jobs of the sweep have.
-        status: waiting, running, completed, failed or interrupted.
+        status: waiting, running, paused, completed, pruned, failed or interrupted.
         epoch: how many are done.
         epochs: how many there will be.
         ap: the best so far.
@@ -115,6 +116,9 @@ def read_states(sweep: Path) -> list[JobState]:
         waiting = [job for job in map(identity, planned) if job not in begun]
     common = frozenset.intersection(*begun, *waiting) if begun or waiting else frozenset()
     states = [_state(folder, _options(job - common)) for job, folder in begun.items()]
+    if (sweep / "race.json").is_file() and read_json(sweep / "race.json")["placings"]:
+        # The race has ended without them.
+        return states
     return states + [JobState("", _options(job - common), "waiting") for job in waiting]
 
 

@@ -1,4 +1,4 @@
-"""What ends a run before its last epoch: no progress, or its time."""
+"""What ends a run before its last epoch: no progress, its time, or a race in which it pauses."""
 
 from datetime import timedelta
 
@@ -32,6 +32,25 @@ def early_end(cfg: DictConfig) -> list[pl.Callback]:
         # At the end of an epoch, so that its checkpoint is whole.
         callbacks.append(Timer(timedelta(hours=hours), interval="epoch", verbose=False))
     return callbacks
+
+
+class Pause(pl.Callback):
+    """Ends a run after a number of epochs, to be continued.
+
+    Args:
+        epochs: of the run, counted from its beginning; None never pauses.
+    """
+
+    def __init__(self, epochs: int | None):
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Stop where the run has come so far."""
+        trainer.should_stop = trainer.should_stop or trainer.current_epoch + 1 == self.epochs
+
+    def paused(self, trainer: pl.Trainer) -> bool:
+        """Whether the run stopped here, and not at its end."""
+        return trainer.current_epoch == self.epochs and trainer.current_epoch < (trainer.max_epochs or 0)
 
 
 def why_ended(trainer: pl.Trainer) -> str | None:

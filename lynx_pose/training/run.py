@@ -42,7 +42,7 @@ from lynx_pose.training.callbacks.pose_images import PoseImages
 from lynx_pose.training.callbacks.progress_bar import RunProgressBar
 from lynx_pose.training.callbacks.throughput import Throughput
 from lynx_pose.training.checkpoint import AtomicCheckpointIO
-from lynx_pose.training.early_end import early_end, why_ended
+from lynx_pose.training.early_end import Pause, early_end, why_ended
 from lynx_pose.training.resume import find_checkpoint, find_run_folder, require_own_folder
 from lynx_pose.training.run_folder import RunFolder
 from lynx_pose.training.summary import Summary, add_data, add_result, log_data, log_end, track_summary
@@ -165,10 +165,12 @@ def _fit(
     """Train, or with `fit=false` validate the initial weights; rank 0 notes in the summary what came of it."""
     cfg, folder = spec.cfg, spec.folder
     throughput, best = Throughput(), BestEpoch(folder, cfg.monitor)
-    epochs = EpochLog(folder, best, throughput, cfg.keep_poses_at)
+    pause = Pause(cfg.sweep.pause_at)
+    # A race compares the poses of the epoch after which a run pauses.
+    epochs = EpochLog(folder, best, throughput, [*cfg.keep_poses_at, (pause.epochs or 0) - 1])
     files = AtomicCheckpointIO(folder)
     trials = _trial_report(cfg, folder, summary is not None)
-    callbacks: list[pl.Callback] = [KeepSignalHandlers(), throughput, best, epochs, *early_end(cfg), *trials]
+    callbacks: list[pl.Callback] = [KeepSignalHandlers(), throughput, best, epochs, pause, *early_end(cfg), *trials]
     # After what keeps the best epoch: an average of weights leaves the network then.
     callbacks += instantiate(cfg.callback).values()
     if cfg.compile:
@@ -200,6 +202,8 @@ def _fit(
         if any(trial.pruned for trial in trials):
             summary["status"] = "pruned"
             log.info("%s: pruned after %d of %d epochs", cfg.name, *_epochs(trainer))
+        elif pause.paused(trainer):
+            summary["status"] = "paused"
         elif cfg.fit and (reason := why_ended(trainer)):
             summary["ended_early"] = reason
             log.info("%s: ended after %d of %d epochs: %s", cfg.name, *_epochs(trainer), reason)

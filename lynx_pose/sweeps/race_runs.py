@@ -1,0 +1,223 @@
+"""The runs of a race: jobs of a sweep that pause after a number of epochs, and what they reached there."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig
+
+from lynx_pose.arrays import Floats
+from lynx_pose.errors import InputError
+from lynx_pose.evaluation.saved_poses import read_poses
+from lynx_pose.evaluation.validate import clusters_of
+from lynx_pose.files import read_json, write_json
+from lynx_pose.metrics.bootstrap import Matches, match_poses, resample_images, resampled_ap
+from lynx_pose.sweeps.plan import Overrides, identity, placed_jobs, quoted
+from lynx_pose.sweeps.race import Placing, Race, Standing, race_sentences, stages
+from lynx_pose.sweeps.sweep_folder import started_jobs
+from lynx_pose.training.build import read_annotations
+from lynx_pose.training.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+RECORD = "race.json"
+RESAMPLES = 500
+# Folder of each run, by cell and seed.
+Grid = Mapping[tuple[str, int], RunFolder]
+
+
+class SavedStandings:
+    """AP of runs after an epoch, from the poses that they kept.
+
+    Args:
+        grid: folders of the runs.
+        epochs: of a whole run, at whose end the best epoch counts.
+    """
+
+    def __init__(self, grid: Grid, epochs: int):
+        self.grid = grid
+        self.epochs = epochs
+        self._matches: dict[Path, tuple[Matches, Floats]] = {}
+
+    def at(self, cells: Sequence[str], seeds: Sequence[int], epochs: int) -> Standing:
+        """Return AP of cells [C] and seeds [S] after a number of epochs."""
+        found = [[self._ap(self.grid[cell, seed], epochs) for seed in seeds] for cell in cells]
+        return Standing(
+            np.array([[ap for ap, _ in row] for row in found]),
+            np.array([np.mean([resampled for _, resampled in row], axis=0) for row in found]),
+        )
+
+    def matches(self, folder: RunFolder, epochs: int) -> Matches:
+        """Return which poses of a run were right after a number of epochs, read once."""
+        file = folder.predictions if epochs == self.epochs else folder.epoch_predictions(epochs - 1)
+        return self._read(folder, file)[0]
+
+    def _ap(self, folder: RunFolder, epochs: int) -> tuple[float, Floats]:
+        file = folder.predictions if epochs == self.epochs else folder.epoch_predictions(epochs - 1)
+        matches, resampled = self._read(folder, file)
+        return float(resampled_ap(matches, np.ones((1, len(matches.animals)), dtype=int))[0]), resampled
+
+    def _read(self, folder: RunFolder, file: Path) -> tuple[Matches, Floats]:
+        if file not in self._matches:
+            config = folder.read_config(trust=True)
+            poses = read_poses(config, file, self._annotations)
+            matches = match_poses(poses, self._annotations.skeleton.sigmas)
+            counts = resample_images(poses, RESAMPLES, clusters_of(config, poses.records))
+            self._matches[file] = matches, resampled_ap(matches, counts)
+        return self._matches[file]
+
+    @cached_property
+    def _annotations(self) -> Any:
+        started = next(folder for folder in self.grid.values() if folder.config.is_file())
+        return read_annotations(started.read_config(trust=True))
+
+
+class RaceRuns:
+    """Jobs of a sweep that are trained stage by stage, each continued from where it paused.
+
+    Args:
+        launcher: that runs jobs.
+        config: of the sweep, with Hydra's part.
+        jobs: all of the grid.
+        epochs: of a whole run.
+    """
+
+    def __init__(self, launcher: Launcher, config: DictConfig, jobs: Sequence[Overrides], epochs: int):
+        self.launcher, self.epochs, self.hours = launcher, epochs, config.sweep.hours
+        self.folder = Path(config.hydra.sweep.dir)
+        self.jobs = {cell_and_seed(job): job for job in placed_jobs(jobs, config)}
+        self.record: dict[str, Any] = {"stages": [], "placings": []}
+        if (self.folder / RECORD).is_file():
+            self.record["stages"] = read_json(self.folder / RECORD)["stages"]
+        self.returned: dict[tuple[str, int], JobReturn] = {}
+        self._done = 0
+
+    @property
+    def cells(self) -> list[str]:
+        """What tells the grid's cells apart."""
+        return list(dict.fromkeys(cell for cell, _ in self.jobs))
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds that every cell has, in their order."""
+        return list(dict.fromkeys(seed for _, seed in self.jobs))
+
+    @property
+    def grid(self) -> Grid:
+        """Folders of the runs that have begun."""
+        return {cell_and_seed(overrides): run for overrides, run in started_jobs(self.folder)}
+
+    def train(self, cells: Sequence[str], seeds: Sequence[int], epochs: int) -> set[str]:
+        """Train runs on to a number of epochs; return the cells with a run that failed."""
+        grid = self.grid
+        reached = {key: _epochs_of(grid[key]) if key in grid else 0 for key in product(cells, seeds)}
+        left = [key for key, done in reached.items() if done < epochs]
+        start = time.monotonic()
+        if left:
+            log.info("race: %d runs of %d cells up to epoch %d", len(left), len(cells), epochs)
+            jobs = [self._until(key, epochs) for key in left]
+            self.returned |= dict(zip(left, self.launcher.launch(jobs, initial_job_idx=0), strict=True))
+        if self._done == len(self.record["stages"]):
+            trained = sum(epochs - reached[key] for key in left)
+            self.record["stages"].append({"trained": trained, "seconds": time.monotonic() - start})
+            write_json(self.folder / RECORD, self.record)
+        self._done += 1
+        grid = self.grid
+        return {cell for cell, seed in reached if (cell, seed) not in grid or _epochs_of(grid[cell, seed]) < epochs}
+
+    def standing(self, cells: Sequence[str], seeds: Sequence[int], epochs: int) -> Standing:
+        """Return AP after a number of epochs that all of these have reached."""
+        return SavedStandings(self.grid, self.epochs).at(cells, seeds, epochs)
+
+    def budget_left(self) -> float:
+        """Return how many epochs of one run can still be trained in `sweep.hours`, as fast as those before."""
+        if self.hours is None:
+            return math.inf
+        done = self.record["stages"][: self._done]
+        seconds = sum(stage["seconds"] for stage in done)
+        return max(0.0, self.hours * 3600 - seconds) * sum(stage["trained"] for stage in done) / max(seconds, 1e-9)
+
+    def end(self, placings: Sequence[Placing]) -> None:
+        """Note what came of the race, also in the summaries of runs that are not trained on."""
+        self.record["placings"] = [asdict(one) for one in placings]
+        write_json(self.folder / RECORD, self.record)
+        verdicts = {one.cell: one.verdict for one in placings}
+        for (cell, _), run in self.grid.items():
+            summary = run.read_summary()
+            if summary["status"] == "paused":
+                write_json(run.summary, summary | {"status": "pruned", "ended_early": f"race: {verdicts[cell]}"})
+
+    def _until(self, key: tuple[str, int], epochs: int) -> Overrides:
+        """Return the overrides of a run that goes on and pauses."""
+        own = [one for one in self.jobs[key] if not one.startswith(("sweep.resume=", "sweep.pause_at="))]
+        return [*own, f"sweep.resume={quoted(str(self.folder))}", f"sweep.pause_at={epochs}"]
+
+
+def cell_and_seed(overrides: Overrides) -> tuple[str, int]:
+    """Return what tells a job's cell from others, and its seed."""
+    pairs = dict(sorted(identity(overrides)))
+    seed = int(pairs.pop("seed", 0))
+    return " ".join(f"{key}={value}" for key, value in pairs.items()), seed
+
+
+def _epochs_of(run: RunFolder) -> int:
+    """Return how many epochs of a run are done and can be compared."""
+    if not run.progress.is_file() or run.read_summary()["status"] not in ("paused", "pruned", "completed"):
+        return 0
+    return int(read_json(run.progress)["epoch"]) + 1
+
+
+def run_race(
+    launcher: Launcher, config: DictConfig, jobs: Sequence[Overrides], compose: Callable[[Overrides], DictConfig]
+) -> list[JobReturn]:
+    """Hold a race among the jobs of a grid, say what came of it, and return what became of each run that was started.
+
+    Raises:
+        InputError: these jobs cannot race.
+    """
+    epochs, every = _common_length(jobs, compose)
+    runs = RaceRuns(launcher, config, jobs, epochs)
+    missing = [f"{cell} seed={seed}" for cell, seed in product(runs.cells, runs.seeds) if (cell, seed) not in runs.jobs]
+    if missing:
+        raise InputError(f"sweep.race=true: every cell needs the same seeds; {missing[0]} is missing")
+    placings = Race(runs.cells, runs.seeds, stages(epochs, every), runs).hold()
+    runs.end(placings)
+    for sentence in race_sentences(placings):
+        log.info("race: %s", sentence)
+    return list(runs.returned.values())
+
+
+def _common_length(jobs: Sequence[Overrides], compose: Callable[[Overrides], DictConfig]) -> tuple[int, int]:
+    """Return the epochs of every run, and how many lie between validations.
+
+    Raises:
+        InputError: they differ, or the runs cannot be compared.
+    """
+    found: dict[str, Overrides] = {}
+    for job in jobs:
+        found.setdefault(cell_and_seed(job)[0], job)
+    configs = {cell: compose(job) for cell, job in found.items()}
+    for cell, config in configs.items():
+        if not config.fit or config.monitor != "val/AP" or config.data.fold is not None:
+            raise InputError(
+                f"sweep.race=true: compares AP of trained networks on one validation set, and {cell} has fit="
+                f"{config.fit} monitor={config.monitor} data.fold={config.data.fold}"
+            )
+    lengths = {
+        cell: (config.trainer.max_epochs, config.trainer.check_val_every_n_epoch) for cell, config in configs.items()
+    }
+    if len(set(lengths.values())) > 1:
+        (first, own), (other, theirs) = next(pair for pair in pairwise(lengths.items()) if pair[0][1] != pair[1][1])
+        raise InputError(
+            f"sweep.race=true: cells are compared at the same epochs, but {first} has {own[0]} and {other} "
+            f"{theirs[0]}, validated every {own[1]} and {theirs[1]}; give both the same, as in model.epochs=60"
+        )
+    return next(iter(lengths.values()))
