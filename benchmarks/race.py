@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lynx_pose.metrics.bootstrap import resampled_ap
 from lynx_pose.reporting.study import LEVEL, paired_difference
 from lynx_pose.sweeps.race import BEST, WORSE, Race, Standing, stages
 from lynx_pose.sweeps.race_runs import SavedStandings, cell_and_seed
@@ -43,18 +42,12 @@ class RecordedRuns:
         return set()
 
     def standing(self, cells: Sequence[str], seeds: Sequence[int], epochs: int) -> Standing:
-        """Return AP on the images that are drawn."""
-        known = self.standings.at(cells, seeds, epochs)
-        ap = [[self._ap(cell, seed, epochs) for seed in seeds] for cell in cells]
-        return Standing(np.array(ap), known.resampled)
+        """Return what runs had reached on the images that are drawn."""
+        return self.standings.at(cells, seeds, epochs, self.counts)
 
     def budget_left(self) -> float:
         """Return how many epochs are left."""
         return self.budget - sum(self.trained.values())
-
-    def _ap(self, cell: str, seed: int, epochs: int) -> float:
-        matches = self.standings.matches(self.standings.grid[cell, seed], epochs)
-        return float(resampled_ap(matches, self.counts[None])[0])
 
 
 def replay(
@@ -62,17 +55,17 @@ def replay(
 ) -> dict[str, float]:
     """Hold one race, and judge its winner by the whole grid."""
     epochs = standings.epochs
-    images = len(standings.matches(standings.grid[cells[0], seeds[0]], epochs).animals)
+    images = standings.images
     counts = rng.multinomial(images, np.full(images, 1 / images))
     runs = RecordedRuns(standings, counts, share * len(cells) * len(seeds) * epochs)
     placings = Race(cells, seeds, stages(epochs, 1), runs).hold()
     whole = standings.at(cells, seeds, epochs)
-    means = whole.ap.mean(axis=1)
+    means = whole.values.mean(axis=1)
     best = cells[int(means.argmax())]
     (winner,) = [one.cell for one in placings if one.verdict == BEST]
     own, top = cells.index(winner), cells.index(best)
     variance = float((whole.resampled[top] - whole.resampled[own]).var(ddof=1))
-    p_value = paired_difference(whole.ap[top] - whole.ap[own], variance)[3]
+    p_value = paired_difference(whole.values[top] - whole.values[own], variance)[3]
     return {
         "the same winner": own == top,
         "the same, or not significantly worse": own == top or (p_value is not None and p_value >= LEVEL),
@@ -102,7 +95,7 @@ def main() -> None:
     for name in found[0]:
         print(f"{name:42} {np.mean([one[name] for one in found]):.3f}")
     for cell, ap in sorted(
-        zip(cells, standings.at(cells, seeds, epochs).ap, strict=True), key=lambda one: -one[1].mean()
+        zip(cells, standings.at(cells, seeds, epochs).values, strict=True), key=lambda one: -one[1].mean()
     ):
         print(f"{ap.mean():.4f} ± {ap.std(ddof=1):.4f}  {cell}")
     good = np.mean([one["the same, or not significantly worse"] for one in found])

@@ -12,6 +12,7 @@ COMMANDS = {
     "dashboard": "put a sweep's comparison on Weights & Biases",
     "evaluate": "a finished run's metrics in detail",
     "predict": "poses in a folder of images, or in videos",
+    "pretrain": "train a backbone on photographs without labels",
     "lift": "train the network that gives 2D poses their third dimension",
     "demo": "a page where an image is dropped and its pose seen",
     "coat": "patches of the coat, for telling individuals apart",

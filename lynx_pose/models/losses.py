@@ -1,5 +1,8 @@
 """Losses on what heads put out."""
 
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,12 +54,25 @@ class KeypointSSE(nn.Module):
 
 
 class KeypointBCE(nn.Module):
-    """Mean binary cross-entropy of each heatmap's logits with a Gaussian, summed over keypoints with their weights."""
+    """Mean binary cross-entropy of each heatmap's logits with a Gaussian, summed over keypoints with their weights.
+
+    Args:
+        sigma: of the Gaussians in cells; what is inside then weighs height × width / (π σ²) times as much, as in
+            Equation 2 of paper 1818 ("A Synthesis Approach to Semi-Supervised 3D Pose Estimation from Single Images").
+    """
+
+    def __init__(self, sigma: float | None = None):
+        super().__init__()
+        self.sigma = sigma
 
     def forward(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Return the batch mean; `output` [B, K, h, w] are logits, the rest as for `KeypointMSE`."""
         require_heatmaps(self, output)
-        losses = functional.binary_cross_entropy_with_logits(output.float(), target, reduction="none")
+        cells = target.shape[-1] * target.shape[-2]
+        inside = torch.tensor(cells / (math.pi * self.sigma**2)) if self.sigma else None
+        losses = functional.binary_cross_entropy_with_logits(
+            output.float(), target, reduction="none", pos_weight=inside
+        )
         return (losses.mean(dim=(-2, -1)) * weight).sum(dim=1).mean()
 
 

@@ -15,36 +15,28 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class PoseNet(nn.Module):
-    """Backbone and head.
+class Normalized(nn.Module):
+    """A backbone and what its pixels are normalised by.
 
     Mean and deviation of the pixels belong to the backbone's weights: they come from timm's `pretrained_cfg`, or from
     the initial weights, and are kept in every checkpoint.
 
     Args:
-        backbone: from [B, 3, H, W] to a list whose last entry is the feature map, with timm's `feature_info`.
-        head: makes the head from in_channels, in_stride and num_keypoints.
-        num_keypoints: K.
-        channels_last: memory layout of weights and activations; it changes the speed, not the result.
+        backbone: takes [B, 3, H, W].
+        channels_last: memory layout of what it takes; it changes the speed, not the result.
     """
 
     mean: Tensor
     std: Tensor
-    head: PoseHead
 
-    def __init__(
-        self, backbone: nn.Module, head: Callable[..., PoseHead], num_keypoints: int, channels_last: bool = True
-    ):
+    def __init__(self, backbone: nn.Module, channels_last: bool = True):
         super().__init__()
-        info: Any = backbone.feature_info
         self.backbone = backbone
-        self.head = head(in_channels=info.channels()[-1], in_stride=info.reduction()[-1], num_keypoints=num_keypoints)
         pretrained = getattr(backbone, "pretrained_cfg", None) or {}
         self.register_buffer("mean", torch.empty(1, 3, 1, 1))
         self.register_buffer("std", torch.empty(1, 3, 1, 1))
         self.set_normalization(pretrained.get("mean", IMAGENET_MEAN), pretrained.get("std", IMAGENET_STD))
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.to(memory_format=self.layout)
 
     def set_normalization(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Set mean and deviation [3] of the pixels, red, green, blue, on a scale from 0 to 1."""
@@ -57,6 +49,31 @@ class PoseNet(nn.Module):
         pixels = image.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
         # Crops come channels-last, so the fast layout costs nothing here.
         return pixels.contiguous(memory_format=self.layout)
+
+    def denormalize(self, pixels: Tensor) -> Tensor:
+        """Turn [B, 3, H, W] as `normalize` makes them back into crops [B, H, W, 3], uint8 RGB."""
+        return (pixels * self.std + self.mean).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+class PoseNet(Normalized):
+    """Backbone and head.
+
+    Args:
+        backbone: from [B, 3, H, W] to a list whose last entry is the feature map, with timm's `feature_info`.
+        head: makes the head from in_channels, in_stride and num_keypoints.
+        num_keypoints: K.
+        channels_last: memory layout of weights and activations; it changes the speed, not the result.
+    """
+
+    head: PoseHead
+
+    def __init__(
+        self, backbone: nn.Module, head: Callable[..., PoseHead], num_keypoints: int, channels_last: bool = True
+    ):
+        super().__init__(backbone, channels_last)
+        info: Any = backbone.feature_info
+        self.head = head(in_channels=info.channels()[-1], in_stride=info.reduction()[-1], num_keypoints=num_keypoints)
+        self.to(memory_format=self.layout)
 
     def forward(self, image: Tensor) -> Output:
         """Turn crops [B, H, W, 3], uint8 RGB, into the head's output."""

@@ -33,7 +33,7 @@ def race_table(placings: Sequence[Placing]) -> Table | None:
                 Cell(one.verdict),
                 Cell(str(one.seeds), one.seeds),
                 Cell(str(one.epochs), one.epochs),
-                _number(one.ap, "{:.4f}"),
+                _number(one.value, "{:.4f}"),
                 _number(one.difference, "{:.4f}"),
                 Cell(NOTHING) if one.verdict == BEST else _number(one.p_value, "{:.3f}"),
             ),
@@ -41,13 +41,13 @@ def race_table(placings: Sequence[Placing]) -> Table | None:
         for one in placings
     ]
     note = (
-        "AP: mean over seeds after these epochs, at the end that of the best epoch. Behind: the leader's AP at that "
-        "time minus it. p: one-sided, that it is as good as the leader at that epoch (Student's, seeds paired, one "
-        "variance for all cells, that over other images added), corrected for all comparisons of the race; a cell that "
-        f"is truly best is called clearly worse in at most {ERROR:.0%} of races. What had no budget left may be as "
-        "good. A cell that learns late is judged by its early epochs."
+        "Value: mean over seeds of mean OKS after these epochs, at the end of AP of the best epoch. Behind: the "
+        "leader's at that time minus it. p: one-sided, that it is as good as the leader at that epoch (Student's, "
+        "seeds paired, one variance for all cells, that over other images added), corrected for all comparisons of the "
+        f"race; a cell that is truly best is called clearly worse in at most {ERROR:.0%} of races. What had no budget "
+        "left may be as good. A cell that learns late is judged by its early epochs."
     )
-    columns = ("verdict", "seeds", "epochs", "AP", "behind", "p")
+    columns = ("verdict", "seeds", "epochs", "value", "behind", "p")
     return Table("race", "Race", columns, tuple(rows), note)
 
 

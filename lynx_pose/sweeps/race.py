@@ -1,7 +1,8 @@
 """A race: the cells of a grid start together, and those that are clearly worse are stopped early.
 
 Cells are architecture, augmentation group and whatever else a sweep varies, each with several seeds. After an eighth, a
-quarter and a half of the epochs all are compared with the leader, on the same validation images and seeds.
+quarter and a half of the epochs all are compared with the leader, on the same validation images and seeds: by mean OKS,
+which tells networks apart whose AP is still 0, and at the end by AP.
 """
 
 import math
@@ -26,14 +27,14 @@ BEST, CLOSE, WORSE, UNPAID, FAILED = "best", "not told apart from the best", "cl
 
 @dataclass(frozen=True)
 class Standing:
-    """AP of C cells after an epoch.
+    """What C cells have reached after an epoch: mean OKS, and at the end AP of the best epoch.
 
     Args:
-        ap: [C, S] by seed.
+        values: [C, S] by seed.
         resampled: [C, R] mean over seeds, on R resamples of the validation images that all cells share.
     """
 
-    ap: Floats
+    values: Floats
     resampled: Floats
 
 
@@ -46,8 +47,8 @@ class Placing:
         verdict: one of the constants above.
         seeds: how many were trained.
         epochs: that each of them was trained.
-        ap: mean over the seeds, after those epochs; at the end that of the best epoch.
-        difference: of the leader's AP at that time.
+        value: mean over the seeds of mean OKS after those epochs, or at the end of AP of the best epoch.
+        difference: the leader's at that time minus it.
         p_value: one-sided, that it is as good as the leader; corrected for all comparisons of the race.
     """
 
@@ -55,7 +56,7 @@ class Placing:
     verdict: str
     seeds: int
     epochs: int
-    ap: float | None = None
+    value: float | None = None
     difference: float | None = None
     p_value: float | None = None
 
@@ -67,7 +68,7 @@ class Runs(Protocol):
         """Train runs on to a number of epochs; return the cells with a run that failed."""
 
     def standing(self, cells: Sequence[str], seeds: Sequence[int], epochs: int) -> Standing:
-        """Return AP after a number of epochs that all of these have reached."""
+        """Return what these have reached after a number of epochs."""
 
     def budget_left(self) -> float:
         """Return how many epochs of one run may still be trained, on average; infinite without a budget."""
@@ -93,11 +94,11 @@ def stages(epochs: int, every: int) -> list[int]:
 
 
 def behind_leader(standing: Standing, comparisons: int) -> tuple[Floats, Floats]:
-    """Compare all cells with the leader, that of the highest mean AP.
+    """Compare all cells with the leader, that of the highest mean.
 
-    A seed is a block: what it does to all cells alike cancels out. What is left of AP after the cells' and the seeds'
-    means is the variance of a run, (C - 1)(S - 1) degrees of freedom, taken to be the same for all cells; the variance
-    over other images of the same kind is added (Student's t).
+    A seed is a block: what it does to all cells alike cancels out. What is left of the values after the cells' and the
+    seeds' means is the variance of a run, (C - 1)(S - 1) degrees of freedom, taken to be the same for all cells; the
+    variance over other images of the same kind is added (Student's t).
 
     Args:
         standing: of C cells and at least two seeds.
@@ -106,10 +107,10 @@ def behind_leader(standing: Standing, comparisons: int) -> tuple[Floats, Floats]
     Returns:
         [C] how far each is behind; [C] corrected p-values, 1 for the leader.
     """
-    ap, (cells, seeds) = standing.ap, standing.ap.shape
-    means = ap.mean(axis=1)
+    values, (cells, seeds) = standing.values, standing.values.shape
+    means = values.mean(axis=1)
     leader = int(means.argmax())
-    residual = ap - means[:, None] - ap.mean(axis=0) + ap.mean()
+    residual = values - means[:, None] - values.mean(axis=0) + values.mean()
     freedom = max(1, (cells - 1) * (seeds - 1))
     of_images = (standing.resampled[leader] - standing.resampled).var(axis=1, ddof=1)
     error = np.sqrt(2 * (residual**2).sum() / freedom / seeds + of_images)
@@ -182,7 +183,9 @@ class Race:
             return
         standing = self.runs.standing(self.alive, self.used, until)
         behind, p_values = behind_leader(standing, self._comparisons)
-        for cell, own, difference, p_value in zip(self.alive, standing.ap.mean(axis=1), behind, p_values, strict=True):
+        for cell, own, difference, p_value in zip(
+            self.alive, standing.values.mean(axis=1), behind, p_values, strict=True
+        ):
             verdict = WORSE if p_value < ERROR else CLOSE
             numbers = float(own), float(difference), float(p_value)
             self.placings[cell] = Placing(cell, verdict, len(self.used), until, *numbers)
@@ -190,8 +193,8 @@ class Race:
 
     @staticmethod
     def _rank(one: Placing) -> tuple[bool, int, int, float]:
-        """What came furthest is first, and of these the highest AP."""
-        return one.verdict == FAILED, -one.epochs, -one.seeds, -(one.ap or 0.0)
+        """What came furthest is first, and of these the highest value."""
+        return one.verdict == FAILED, -one.epochs, -one.seeds, -(one.value or 0.0)
 
 
 def race_sentences(placings: Sequence[Placing]) -> list[str]:
@@ -202,7 +205,7 @@ def race_sentences(placings: Sequence[Placing]) -> list[str]:
     counts = Counter(one.verdict for one in placings if one is not best)
     rest = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     close = [one.cell for one in placings if one.verdict == CLOSE]
-    sentences = [f"best is {best.cell}, AP {best.ap:.4f} over {best.seeds} seeds; of the others {rest}"]
+    sentences = [f"best is {best.cell}, AP {best.value:.4f} over {best.seeds} seeds; of the others {rest}"]
     sentences.append(
         "a cell that is truly best is called clearly worse in at most 5 % of races; what had no budget left may be as "
         "good"

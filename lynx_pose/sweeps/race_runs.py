@@ -8,19 +8,20 @@ from dataclasses import asdict
 from functools import cached_property
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from lynx_pose.arrays import Floats
+from lynx_pose.arrays import AnyArray, Floats
 from lynx_pose.errors import InputError
 from lynx_pose.evaluation.saved_poses import read_poses
 from lynx_pose.evaluation.validate import clusters_of
 from lynx_pose.files import read_json, write_json
-from lynx_pose.metrics.bootstrap import Matches, match_poses, resample_images, resampled_ap
+from lynx_pose.metrics.bootstrap import image_positions, match_poses, resample_images, resampled_ap
+from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.sweeps.plan import Overrides, identity, placed_jobs, quoted
 from lynx_pose.sweeps.race import Placing, Race, Standing, race_sentences, stages
 from lynx_pose.sweeps.sweep_folder import started_jobs
@@ -35,7 +36,7 @@ Grid = Mapping[tuple[str, int], RunFolder]
 
 
 class SavedStandings:
-    """AP of runs after an epoch, from the poses that they kept.
+    """What runs had reached after an epoch, from the poses that they kept.
 
     Args:
         grid: folders of the runs.
@@ -45,39 +46,88 @@ class SavedStandings:
     def __init__(self, grid: Grid, epochs: int):
         self.grid = grid
         self.epochs = epochs
-        self._matches: dict[Path, tuple[Matches, Floats]] = {}
+        self._measures: dict[Path, Measure] = {}
 
-    def at(self, cells: Sequence[str], seeds: Sequence[int], epochs: int) -> Standing:
-        """Return AP of cells [C] and seeds [S] after a number of epochs."""
-        found = [[self._ap(self.grid[cell, seed], epochs) for seed in seeds] for cell in cells]
+    def at(self, cells: Sequence[str], seeds: Sequence[int], epochs: int, images: Floats | None = None) -> Standing:
+        """Return what cells [C] with seeds [S] had reached after a number of epochs.
+
+        Args:
+            cells: of the grid.
+            seeds: of the grid.
+            epochs: at whose end all of these have kept their poses.
+            images: [I] how often each validation image counts; None counts each once.
+        """
+        found = [[self._measure(self.grid[cell, seed], epochs) for seed in seeds] for cell in cells]
+        once = found[0][0].counts[:1] * 0 + 1 if images is None else np.asarray(images)[None]
         return Standing(
-            np.array([[ap for ap, _ in row] for row in found]),
-            np.array([np.mean([resampled for _, resampled in row], axis=0) for row in found]),
+            np.array([[measure(once)[0] for measure in row] for row in found]),
+            np.array([np.mean([measure.resampled for measure in row], axis=0) for row in found]),
         )
 
-    def matches(self, folder: RunFolder, epochs: int) -> Matches:
-        """Return which poses of a run were right after a number of epochs, read once."""
-        file = folder.predictions if epochs == self.epochs else folder.epoch_predictions(epochs - 1)
-        return self._read(folder, file)[0]
+    @property
+    def images(self) -> int:
+        """Number of validation images."""
+        return int(self._measure(next(iter(self.grid.values())), self.epochs).counts.shape[1])
 
-    def _ap(self, folder: RunFolder, epochs: int) -> tuple[float, Floats]:
-        file = folder.predictions if epochs == self.epochs else folder.epoch_predictions(epochs - 1)
-        matches, resampled = self._read(folder, file)
-        return float(resampled_ap(matches, np.ones((1, len(matches.animals)), dtype=int))[0]), resampled
-
-    def _read(self, folder: RunFolder, file: Path) -> tuple[Matches, Floats]:
-        if file not in self._matches:
+    def _measure(self, folder: RunFolder, epochs: int) -> "Measure":
+        ended = epochs == self.epochs
+        file = folder.predictions if ended else folder.epoch_predictions(epochs - 1)
+        if file not in self._measures:
             config = folder.read_config(trust=True)
             poses = read_poses(config, file, self._annotations)
-            matches = match_poses(poses, self._annotations.skeleton.sigmas)
             counts = resample_images(poses, RESAMPLES, clusters_of(config, poses.records))
-            self._matches[file] = matches, resampled_ap(matches, counts)
-        return self._matches[file]
+            self._measures[file] = (ApMeasure if ended else OksMeasure)(
+                poses, self._annotations.skeleton.sigmas, counts
+            )
+        return self._measures[file]
 
     @cached_property
     def _annotations(self) -> Any:
         started = next(folder for folder in self.grid.values() if folder.config.is_file())
         return read_annotations(started.read_config(trust=True))
+
+
+class Measure(Protocol):
+    """A measure of poses on validation images [I], each of which may count several times.
+
+    Args:
+        counts: [R, I] how often each counts in resamples.
+        resampled: [R] the measure of these.
+    """
+
+    counts: AnyArray
+    resampled: Floats
+
+    def __call__(self, counts: AnyArray) -> Floats:
+        """Return the measure [R] where images count as often as `counts` [R, I] says."""
+
+
+class ApMeasure:
+    """COCO AP."""
+
+    def __init__(self, poses: Poses, sigmas: Sequence[float], counts: AnyArray):
+        self.counts = counts
+        self._matches = match_poses(poses, sigmas)
+        self.resampled = self(counts)
+
+    def __call__(self, counts: AnyArray) -> Floats:
+        """Return AP [R] of images that count so often."""
+        return resampled_ap(self._matches, counts)
+
+
+class OksMeasure:
+    """Mean OKS of the animals."""
+
+    def __init__(self, poses: Poses, sigmas: Sequence[float], counts: AnyArray):
+        self.counts = counts
+        self._oks = poses.oks(sigmas)
+        self._places = image_positions(poses)
+        self.resampled = self(counts)
+
+    def __call__(self, counts: AnyArray) -> Floats:
+        """Return mean OKS [R] of images that count so often."""
+        weights = counts[:, self._places]
+        return np.asarray((weights * self._oks).sum(axis=1) / weights.sum(axis=1))
 
 
 class RaceRuns:
@@ -134,7 +184,7 @@ class RaceRuns:
         return {cell for cell, seed in reached if (cell, seed) not in grid or _epochs_of(grid[cell, seed]) < epochs}
 
     def standing(self, cells: Sequence[str], seeds: Sequence[int], epochs: int) -> Standing:
-        """Return AP after a number of epochs that all of these have reached."""
+        """Return what these have reached after a number of epochs."""
         return SavedStandings(self.grid, self.epochs).at(cells, seeds, epochs)
 
     def budget_left(self) -> float:

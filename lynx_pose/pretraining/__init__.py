@@ -1,0 +1,1 @@
+"""Backbones that learn from photographs without labels."""
