@@ -2,7 +2,7 @@
 
     python benchmarks/pretraining.py [--labels 50 200] [--seeds 1 2 3] [--epochs 200] [-- data=...]
 
-A masked autoencoder learns from the animals of other drawn photographs (or of `--images` and `--boxes`); then the network
+A masked autoencoder learns from animals of other drawn photographs (or of `--images` and `--boxes`); then the network
 is trained on a few labelled animals, from its weights and from random ones, three seeds each, and validated at the end.
 Differences are paired by seed, with Student's 95 % interval.
 """
@@ -26,7 +26,14 @@ from lynx_pose.training.build import read_annotations
 NETWORK = "vit_tiny_patch16_224"
 TRAINING = [
     *("model=vit", f"model.backbone.name={NETWORK}", "model.input_size=[128,128]", "head.deconv_channels=64"),
-    *("optimizer=adamw", "schedule=cosine", "aug=flip", "aug/geometry=gentle", "loader.batch_size=16"),
+    *(
+        "optimizer=adamw",
+        "schedule=cosine",
+        "aug=geometric",
+        "aug/geometry=gentle",
+        "aug/half_body=none",
+        "loader.batch_size=16",
+    ),
     *("logger=none", "loader.num_workers=0", "trainer.enable_progress_bar=false", "+metric=pck"),
 ]
 
@@ -85,7 +92,7 @@ def main() -> None:
                 target = folder / f"{labels}-{seed}-{name}"
                 run("train", *TRAINING, *options.data, *start, *own, f"hydra.run.dir={target}")
                 found[name].append(measured(target))
-        for metric in ("AP", "PCK@0.10", "median_error_px"):
+        for metric in ("AP", "PCK@0.1", "median_error_px"):
             random, run_ = (np.array([one[metric] for one in found[name]]) for name in starts)
             gain = run_ - random
             reach = t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / len(gain) ** 0.5
