@@ -52,6 +52,27 @@ def ap_curves(runs: Sequence[Run], published: Sequence[PublishedLine]) -> str:
     return figure_html(figure, "curves", with_script=True)
 
 
+# Of every run, and shown elsewhere.
+USUAL = ("loss", "AP", "AP50", "AP75", "AR", "AP_eq18", "mean_error_px", "median_error_px")
+
+
+def further_curves(runs: Sequence[Run]) -> str:
+    """Draw the metrics that runs have beside the usual ones (`+metric=`) over epochs; empty where none has any."""
+    figure = go.Figure()
+    known = [(run, name, curve) for run in runs for name, curve in run.further.items() if name not in USUAL]
+    names = list(dict.fromkeys(name for _, name, _ in known))
+    kinds = [run.title for run in runs]
+    colors = _colors(kinds)
+    for run, name, curve in known:
+        epochs, values = zip(*curve, strict=True)
+        line = {"color": colors[run.title], "dash": DASHES[names.index(name) % len(DASHES)]}
+        figure.add_scatter(x=epochs, y=values, name=f"{run.title}: {name}", line=line, mode="lines")
+    if not known:
+        return ""
+    _lay_out(figure, "epoch", "on the validation side", height=420)
+    return figure_html(figure, "further_curves")
+
+
 def _group_menu(runs: Sequence[Run]) -> dict[str, object]:
     """Make a menu that shows the curves of one augmentation group, or all."""
     groups = list(dict.fromkeys(run.augmentation for run in runs))

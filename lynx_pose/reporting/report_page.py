@@ -10,7 +10,13 @@ from rich.console import Console
 from lynx_pose.files import write_text
 from lynx_pose.metrics.sides import side_shares
 from lynx_pose.reporting.cross_validation import cross_validation_table
-from lynx_pose.reporting.curves import ap_curves, correction_plot, interval_plot, prediction_curves
+from lynx_pose.reporting.curves import (
+    ap_curves,
+    correction_plot,
+    further_curves,
+    interval_plot,
+    prediction_curves,
+)
 from lynx_pose.reporting.galleries import GalleryRow, chosen_rows, learning_row, worst_rows
 from lynx_pose.reporting.html import page_environment
 from lynx_pose.reporting.model_card import write_cards
@@ -140,6 +146,7 @@ def render(report: Report) -> str:
         scales=sorted({_choice(run, "object_scale") for run in runs}),
         first_weights=sorted({_choice(run, "init") for run in runs}),
         curves=ap_curves(runs, [line for experiment in published for line in published_lines(experiment)]),
+        further=further_curves(runs),
         intervals=interval_plot(report.comparisons) if report.comparisons else "",
         findings=report.findings,
         search=report.search,

@@ -93,6 +93,19 @@ class Run:
             return {}
 
     @property
+    def further(self) -> dict[str, list[tuple[int, float]]]:
+        """(epoch, value) of every metric on the validation side, by its name, where it could be measured."""
+        if not self.folder.metrics.is_file():
+            return {}
+        found: dict[str, list[tuple[int, float]]] = {}
+        with self.folder.metrics.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                for key, value in row.items():
+                    if key and key.startswith("val/") and value and value != "nan":
+                        found.setdefault(key.removeprefix("val/"), []).append((int(row["epoch"]), float(value)))
+        return found
+
+    @property
     def best(self) -> dict[str, float]:
         """Metrics of the best epoch; empty if it did not get that far."""
         best: dict[str, float] = self.summary.get("best", {}) or {}

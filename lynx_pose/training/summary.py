@@ -184,7 +184,7 @@ def log_data(summary: Summary) -> None:
     test = f", {data['test']} to test" if data["test"] else ""
     line = f"{data['train']} animals to train on, {data['val']} to validate on{test}"
     line += f" ({data['name']}, split {data['split']})"
-    skipped = ", ".join(f"{count} {reason}" for reason, count in data["skipped"].items())
+    skipped = ", ".join(f"{reason} ({count})" for reason, count in data["skipped"].items())
     log.info("%s: %s", summary["name"], f"{line}; skipped: {skipped}" if skipped else line)
 
 

@@ -29,6 +29,7 @@ SMALL = {
     "ief": ["model=ief", "model.backbone.name=resnet10t", "model.net.steps=3"],
     "vit": ["model=vit", "model.backbone.name=vit_tiny_patch16_224", "head.deconv_channels=32"],
     "tompson": ["model=tompson", "head.dropout=0"],
+    "autoencoder": ["model=autoencoder", "head.codec.sigma=2.5"],
     "mobilenet": ["model=mobilenet", "model.width=35", "head.deconv_channels=32"],
 }
 STEPS = {"simcc": 140, "cpm": 40, "ief": 60, "multi": 60, "heatmap": 60, "integral3d": 250}

@@ -53,6 +53,29 @@ def test_every_stage_is_put_out_and_supervised(model, shape):
     assert net.head.decode(averaged)[0].shape == (2, 5, 2)
 
 
+def test_a_pose_machine_learns_the_background_and_puts_out_keypoints_alone():
+    torch.manual_seed(0)
+    net = _net("cpm", "head.stages=2", "head.background=true", "head.center=4")
+    crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    output = net(crops)
+    assert output.shape == (2, 2, 6, 8, 8)
+    keypoints, weight = torch.full((2, 5, 2), 24.0), torch.tensor([[1.0] * 5, [1, 1, 0, 0, 0]])
+    maps, _ = net.head.codec.encode(keypoints, weight)
+    expected = 0.0
+    for image, share in ((0, 1), (1, 0.4)):
+        background = 1 - maps[image].max(dim=0).values
+        for stage in range(2):
+            own = (output[image, stage, :5] - maps[image]).square().mean(dim=(-2, -1)) @ weight[image]
+            expected += own + share * (output[image, stage, 5] - background).square().mean()
+    assert net.head.loss(output, keypoints, weight).item() == pytest.approx(expected.item() / 2, rel=1e-5)
+    assert net.head.decode(output)[0].shape == (2, 5, 2)
+    averaged = net.head.average_flipped(output, output, [1, 0, 2, 3, 4])
+    assert net.head.decode(averaged)[0].shape == (2, 5, 2)
+    center = net.head._center_map(output[:, 0])
+    assert torch.equal(center, center.flip(-1))
+    assert center[0, 0, 3, 3] == center.max()
+
+
 def test_the_last_stage_is_the_prediction():
     net = _net("hourglass", *SMALL["hourglass"])
     target, _ = net.head.codec.encode(torch.full((1, 5, 2), 24.0), torch.ones(1, 5))
