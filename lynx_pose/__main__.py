@@ -4,6 +4,7 @@ import sys
 from importlib import import_module
 
 from lynx_pose import __version__
+from lynx_pose.completion import SCRIPTS, completion_script
 
 COMMANDS = {
     "train": "train a pose estimator, or with -m a sweep of them",
@@ -29,6 +30,10 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name == "--version":
         print(f"lynx_pose {__version__}")
+    elif name == "--completion":
+        shell = sys.argv[2] if len(sys.argv) > 2 else ""
+        script = completion_script(shell, list(COMMANDS))
+        sys.stdout.write(script) if script else sys.exit(f"--completion {shell}: must be one of {', '.join(SCRIPTS)}")
     elif name in ("-h", "--help"):
         print(_help())
     elif name in COMMANDS:

@@ -35,7 +35,7 @@ PATHS = (
     *("lift", "data.root", "data.train", "data.val", "hydra.run.dir", "hydra.sweep.dir"),
 )
 # Hydra's flags that are followed by a value.
-FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i")
+FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i", "--shell-completion", "-sc")
 # Prefixes of what is Hydra's own business.
 HYDRAS = ("-", "+", "~", "hydra")
 
@@ -106,7 +106,7 @@ def misspelt_option(config_name: str, arguments: Sequence[str]) -> str | None:
         config_name: file under `conf/`, without its suffix.
         arguments: of the command line.
     """
-    if any(argument.startswith(("--config", "-cd", "-cn", "-cp")) for argument in arguments):
+    if any(argument.startswith(("--config", "-cd", "-cn", "-cp", "-sc", "--shell")) for argument in arguments):
         return None
     typed = [argument.partition("=") for argument in arguments if "=" in argument and not argument.startswith(HYDRAS)]
     groups = [f"{key}={value.split(',')[0]}" for key, _, value in typed if _is_group(key)]
