@@ -22,7 +22,7 @@ from lynx_pose.evaluation.validate import clusters_of
 from lynx_pose.files import read_json, write_json
 from lynx_pose.metrics.bootstrap import image_positions, match_poses, resample_images, resampled_ap
 from lynx_pose.metrics.validation_metric import Poses
-from lynx_pose.sweeps.plan import Overrides, identity, placed_jobs, quoted
+from lynx_pose.sweeps.plan import Identity, Overrides, identity, placed_jobs, quoted
 from lynx_pose.sweeps.race import Placing, Race, Standing, race_sentences, stages
 from lynx_pose.sweeps.sweep_folder import started_jobs
 from lynx_pose.training.build import read_annotations
@@ -143,7 +143,8 @@ class RaceRuns:
     def __init__(self, launcher: Launcher, config: DictConfig, jobs: Sequence[Overrides], epochs: int):
         self.launcher, self.epochs, self.hours = launcher, epochs, config.sweep.hours
         self.folder = Path(config.hydra.sweep.dir)
-        self.jobs = {cell_and_seed(job): job for job in placed_jobs(jobs, config)}
+        self.keys = cells_and_seeds(jobs)
+        self.jobs = {self.keys[identity(job)]: job for job in placed_jobs(jobs, config)}
         self.record: dict[str, Any] = {"stages": [], "placings": []}
         if (self.folder / RECORD).is_file():
             self.record["stages"] = read_json(self.folder / RECORD)["stages"]
@@ -163,7 +164,8 @@ class RaceRuns:
     @property
     def grid(self) -> Grid:
         """Folders of the runs that have begun."""
-        return {cell_and_seed(overrides): run for overrides, run in started_jobs(self.folder)}
+        begun = ((identity(overrides), run) for overrides, run in started_jobs(self.folder))
+        return {self.keys[job]: run for job, run in begun if job in self.keys}
 
     def train(self, cells: Sequence[str], seeds: Sequence[int], epochs: int) -> set[str]:
         """Train runs on to a number of epochs; return the cells with a run that failed."""
@@ -211,11 +213,16 @@ class RaceRuns:
         return [*own, f"sweep.resume={quoted(str(self.folder))}", f"sweep.pause_at={epochs}"]
 
 
-def cell_and_seed(overrides: Overrides) -> tuple[str, int]:
-    """Return what tells a job's cell from others, and its seed."""
-    pairs = dict(sorted(identity(overrides)))
-    seed = int(pairs.pop("seed", 0))
-    return " ".join(f"{key}={value}" for key, value in pairs.items()), seed
+def cells_and_seeds(jobs: Sequence[Overrides]) -> dict[Identity, tuple[str, int]]:
+    """Return each job's cell, by the options that not all jobs have, and its seed."""
+    identities = [identity(job) for job in jobs]
+    common = frozenset.intersection(*identities)
+    found = {}
+    for job in identities:
+        seed = int(dict(job).get("seed", 0))
+        options = sorted((key, value) for key, value in job - common if key != "seed")
+        found[job] = " ".join(f"{key}={value}" for key, value in options), seed
+    return found
 
 
 def _epochs_of(run: RunFolder) -> int:
@@ -251,9 +258,9 @@ def _common_length(jobs: Sequence[Overrides], compose: Callable[[Overrides], Dic
     Raises:
         InputError: they differ, or the runs cannot be compared.
     """
-    found: dict[str, Overrides] = {}
+    keys, found = cells_and_seeds(jobs), dict[str, Overrides]()
     for job in jobs:
-        found.setdefault(cell_and_seed(job)[0], job)
+        found.setdefault(keys[identity(job)][0], job)
     configs = {cell: compose(job) for cell, job in found.items()}
     for cell, config in configs.items():
         if not config.fit or config.monitor != "val/AP" or config.data.fold is not None:
