@@ -44,6 +44,10 @@ class Pause(pl.Callback):
     def __init__(self, epochs: int | None):
         self.epochs = epochs
 
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Stop at once where the run has come so far already, and was killed before it could say so."""
+        trainer.should_stop = trainer.should_stop or (self.epochs is not None and trainer.current_epoch >= self.epochs)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Stop where the run has come so far."""
         trainer.should_stop = trainer.should_stop or trainer.current_epoch + 1 == self.epochs

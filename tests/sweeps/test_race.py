@@ -8,10 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 from commandline import QUICK, processes_of, run, state_of, summary, wait_for
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
+from pytorch_lightning.demos.boring_classes import BoringModel
 from scipy.stats import ttest_rel
 
 from lynx_pose.config import CONF
@@ -19,6 +21,7 @@ from lynx_pose.errors import InputError
 from lynx_pose.sweeps.plan import combinations, require_budget_of_race
 from lynx_pose.sweeps.race import BEST, CLOSE, FAILED, UNPAID, WORSE, Race, Standing, behind_leader, stages
 from lynx_pose.sweeps.race_runs import run_race
+from lynx_pose.training.early_end import Pause
 
 EPOCHS = 16
 STAGES = [2, 4, 8, 16]
@@ -161,6 +164,22 @@ def test_a_race_that_cannot_be_held_is_refused_before_any_run(tmp_path, changed,
 def test_a_budget_without_a_race_is_refused(sweep):
     with pytest.raises(InputError, match="the budget of sweep"):
         require_budget_of_race(OmegaConf.create(sweep))
+
+
+def test_a_run_that_was_killed_as_it_paused_does_not_go_on(tmp_path):
+    options = {"max_epochs": 5, "limit_train_batches": 2, "limit_val_batches": 1, "logger": False}
+    options |= {"enable_progress_bar": False, "enable_model_summary": False, "default_root_dir": tmp_path}
+    for begins in (0, 2):
+        pause = Pause(2)
+        trainer = pl.Trainer(**options, callbacks=[pause], enable_checkpointing=False)
+        trainer.fit(BoringModel(), ckpt_path=str(tmp_path / "last.ckpt") if begins else None, weights_only=False)
+        assert trainer.current_epoch == 2
+        assert pause.paused(trainer)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+    whole = pl.Trainer(**options, callbacks=[pause := Pause(5)], enable_checkpointing=False)
+    whole.fit(BoringModel(), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=False)
+    assert whole.current_epoch == 5
+    assert not pause.paused(whole)
 
 
 @pytest.mark.slow
