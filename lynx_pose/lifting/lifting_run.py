@@ -1,19 +1,16 @@
 """The work of `python -m lynx_pose.lift`: one run from its configuration to its folder."""
 
-import csv
-import io
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from lynx_pose.config import differing_keys, instantiate
+from lynx_pose.config import instantiate
 from lynx_pose.distributed.supervisor import LocalEnvironment
 from lynx_pose.errors import InputError
 from lynx_pose.files import write_json, write_text
@@ -22,8 +19,9 @@ from lynx_pose.lifting.lifting_page import training_page
 from lynx_pose.lifting.lifting_task import LiftingTask
 from lynx_pose.lifting.skeleton3d import NODES
 from lynx_pose.models.weights import write_half_precision
+from lynx_pose.training.callbacks.epoch_table import EpochTable
 from lynx_pose.training.checkpoint import AtomicCheckpointIO, resumable_checkpoint
-from lynx_pose.training.resume import find_run_folder
+from lynx_pose.training.resume import find_run_folder, require_same_run
 from lynx_pose.training.run_folder import RunFolder
 from lynx_pose.training.summary import source_commit
 from lynx_pose.training.trainer import make_trainer
@@ -47,14 +45,14 @@ def train_lifting(cfg: DictConfig) -> Mapping[str, float]:
     folder = find_run_folder(cfg, HydraConfig.get())
     with folder.locked():
         checkpoint = resumable_checkpoint(Path(cfg.ckpt).expanduser().resolve()) if cfg.ckpt else None
-        _require_own_folder(cfg, folder)
+        require_same_run(cfg, folder, MAY_CHANGE)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         task = build_task(cfg)
         files, start = AtomicCheckpointIO(folder), time.monotonic()
         trainer = make_trainer(
             cfg,
             LocalEnvironment(),
-            callbacks=[_EpochTable(folder), ModelCheckpoint(folder.last.parent, "last", enable_version_counter=False)],
+            callbacks=[EpochTable(folder), ModelCheckpoint(folder.last.parent, "last", enable_version_counter=False)],
             plugins=[files],
             logger=False,
             default_root_dir=str(folder.path),
@@ -89,44 +87,6 @@ def _check(cfg: DictConfig) -> None:
         raise InputError(f"trainer.devices={cfg.trainer.devices}: the lifting network trains in one process")
     if not 0 <= cfg.missing < 1:
         raise InputError(f"missing={cfg.missing}: must be a share of the points, from 0 to below 1")
-
-
-def _require_own_folder(cfg: DictConfig, folder: RunFolder) -> None:
-    """Refuse a folder in which another run lies.
-
-    Raises:
-        InputError: it says what to do instead.
-    """
-    if not cfg.ckpt:
-        if folder.has_checkpoint():
-            raise InputError(
-                f"{folder.path}: holds a run already. Choose another folder, or continue it with ckpt={folder.last}"
-            )
-        return
-    then = OmegaConf.load(folder.config)
-    assert isinstance(then, DictConfig), "Hydra wrote it"
-    if differing := differing_keys(cfg, then, MAY_CHANGE):
-        raise InputError(f"ckpt={cfg.ckpt}: that run was configured differently in {', '.join(differing)}; repeat them")
-
-
-class _EpochTable(pl.Callback):
-    """Writes metrics.csv after each epoch."""
-
-    def __init__(self, folder: RunFolder):
-        self.folder = folder
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write the rows so far."""
-        assert isinstance(module, LiftingTask)
-        write_text(self.folder.metrics, _csv(module.rows))
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _finish(folder: RunFolder, task: LiftingTask, seconds: float) -> None:

@@ -1,7 +1,5 @@
 """The work of `python -m lynx_pose.pretrain`: one run from its configuration to its folder."""
 
-import csv
-import io
 import logging
 import time
 from collections.abc import Mapping
@@ -17,16 +15,17 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lynx_pose.arrays import Pixels
-from lynx_pose.config import differing_keys, instantiate
+from lynx_pose.config import instantiate
 from lynx_pose.distributed.supervisor import LocalEnvironment
 from lynx_pose.errors import InputError
-from lynx_pose.files import atomic_path, write_json, write_text
+from lynx_pose.files import atomic_path, write_json
 from lynx_pose.prediction.box_sources import read_boxes
 from lynx_pose.prediction.media import find_media
 from lynx_pose.pretraining.pretraining_task import PretrainingTask
 from lynx_pose.pretraining.unlabelled import ROOM, cut_crops
+from lynx_pose.training.callbacks.epoch_table import EpochTable
 from lynx_pose.training.checkpoint import AtomicCheckpointIO, resumable_checkpoint
-from lynx_pose.training.resume import find_run_folder
+from lynx_pose.training.resume import find_run_folder, require_same_run
 from lynx_pose.training.run_folder import RunFolder
 from lynx_pose.training.summary import source_commit
 from lynx_pose.training.trainer import make_trainer
@@ -51,7 +50,7 @@ def pretrain(cfg: DictConfig) -> Mapping[str, float]:
     folder = find_run_folder(cfg, HydraConfig.get())
     with folder.locked():
         checkpoint = resumable_checkpoint(Path(cfg.ckpt).expanduser().resolve()) if cfg.ckpt else None
-        _require_own_folder(cfg, folder)
+        require_same_run(cfg, folder, MAY_CHANGE)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         net = instantiate(cfg.method)
         train_crops, val_crops = _sides(_crops(cfg, folder), cfg.val_fraction)
@@ -71,7 +70,7 @@ def pretrain(cfg: DictConfig) -> Mapping[str, float]:
         trainer = make_trainer(
             cfg,
             LocalEnvironment(),
-            callbacks=[_EpochTable(folder), ModelCheckpoint(folder.last.parent, "last", enable_version_counter=False)],
+            callbacks=[EpochTable(folder), ModelCheckpoint(folder.last.parent, "last", enable_version_counter=False)],
             plugins=[files],
             logger=False,
             default_root_dir=str(folder.path),
@@ -106,40 +105,6 @@ def _sides(crops: Pixels, fraction: float) -> tuple[Pixels, Pixels]:
     if len(crops) < 2 or not 0 < fraction < 1:
         raise InputError(f"val_fraction={fraction}: of {len(crops)} animals, some must train and some validate")
     return crops[:-count], crops[-count:]
-
-
-def _require_own_folder(cfg: DictConfig, folder: RunFolder) -> None:
-    """Refuse a folder in which another run lies.
-
-    Raises:
-        InputError: it says what to do instead.
-    """
-    if not cfg.ckpt:
-        if folder.has_checkpoint():
-            raise InputError(
-                f"{folder.path}: holds a run already. Choose another folder, or continue it with ckpt={folder.last}"
-            )
-        return
-    then = OmegaConf.load(folder.config)
-    assert isinstance(then, DictConfig), "Hydra wrote it"
-    if differing := differing_keys(cfg, then, MAY_CHANGE):
-        raise InputError(f"ckpt={cfg.ckpt}: that run was configured differently in {', '.join(differing)}; repeat them")
-
-
-class _EpochTable(pl.Callback):
-    """Writes metrics.csv after each epoch."""
-
-    def __init__(self, folder: RunFolder):
-        self.folder = folder
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write the rows so far."""
-        assert isinstance(module, PretrainingTask)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(module.rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(module.rows)
-        write_text(self.folder.metrics, text.getvalue())
 
 
 def _finish(folder: RunFolder, task: PretrainingTask, seconds: float) -> None:

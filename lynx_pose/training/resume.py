@@ -1,12 +1,13 @@
 """Where a run lies, and from which checkpoint it goes on."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from lynx_pose.config import WITHOUT_EFFECT, changed_options
+from lynx_pose.config import WITHOUT_EFFECT, changed_options, differing_keys
 from lynx_pose.errors import InputError
 from lynx_pose.training.checkpoint import resumable_checkpoint
 from lynx_pose.training.run_folder import RunFolder
@@ -42,6 +43,29 @@ def find_checkpoint(cfg: DictConfig, folder: RunFolder) -> Path | None:
 def _may_be_repeated(cfg: DictConfig) -> bool:
     """Whether the folder may hold an earlier attempt at this very run."""
     return bool(cfg.sweep.resume) or int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
+
+
+def require_same_run(cfg: DictConfig, folder: RunFolder, may_change: Sequence[str]) -> None:
+    """Refuse a folder in which another run lies, of lifting or pretraining.
+
+    Args:
+        cfg: with `ckpt`, which continues the folder's run.
+        folder: of the run.
+        may_change: options that a run may be continued with other values of.
+
+    Raises:
+        InputError: it says what to do instead.
+    """
+    if not cfg.ckpt:
+        if folder.has_checkpoint():
+            raise InputError(
+                f"{folder.path}: holds a run already. Choose another folder, or continue it with ckpt={folder.last}"
+            )
+        return
+    then = OmegaConf.load(folder.config)
+    assert isinstance(then, DictConfig), "Hydra wrote it"
+    if differing := differing_keys(cfg, then, tuple(may_change)):
+        raise InputError(f"ckpt={cfg.ckpt}: that run was configured differently in {', '.join(differing)}; repeat them")
 
 
 def require_own_folder(cfg: DictConfig, hydra_cfg: DictConfig, folder: RunFolder, checkpoint: Path | None) -> None:
