@@ -90,7 +90,7 @@ class SavedStandings:
 class Measure(Protocol):
     """A measure of poses on validation images [I], each of which may count several times.
 
-    Args:
+    Attributes:
         counts: [R, I] how often each counts in resamples.
         resampled: [R] the measure of these.
     """

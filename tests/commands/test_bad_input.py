@@ -35,4 +35,4 @@ def test_a_bad_image_is_named_from_a_loading_process(tmp_path, data):
     assert "Traceback" not in process.stderr
     assert summary(next(tmp_path.glob("outputs/*/*")))["status"] == "failed"
     process = run("train", *options, "data.on_error=skip", cwd=tmp_path)
-    assert "1 images that cannot be used" in process.stderr
+    assert "images that cannot be used (1)" in process.stderr

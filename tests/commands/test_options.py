@@ -89,7 +89,7 @@ def test_training_reads_a_folder_in_sumava(data, tmp_path):
     ("typed", "answer"),
     [
         ("modle=hrnet", "there is no option modle=; did you mean model=?"),
-        ("model=hrent,r50", "model=hrent: there is no such choice; did you mean hrnet? There are convnext, cpm, "),
+        ("model=hrent,r50", "model=hrent: there is no such choice; did you mean hrnet? There are autoencoder, "),
         ("lr=1e-3", "there is no option lr=; did you mean optimizer.lr=?"),
         ("epochs=3", "did you mean model.epochs= or "),
         ("data.rot=x", "there is no option data.rot=; did you mean data.root=?"),
