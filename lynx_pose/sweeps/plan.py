@@ -5,7 +5,7 @@ import itertools
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,15 +120,12 @@ def jobs_to_run(jobs: list[Overrides], config: DictConfig, compose: Compose) -> 
         raise InputError(f"sweep.resume={config.sweep.resume}: {folder} holds no sweep")
     if earlier:
         _require_same_keys([identity(job) for job in jobs], list(earlier))
-    # Those that are left out keep their folders.
-    taken = [job_number(path.name) for path in folder.iterdir() if (path / ".hydra").is_dir()]
-    number = max(taken, default=-1)
+    numbers = _free_numbers(folder)
     left = []
     for job in track(jobs, f"comparing {len(jobs)} jobs with the sweep's", disable=len(jobs) < MANY):
         run = earlier.get(identity(job))
         if run is None:
-            number += 1
-            left.append([*job, *_placed(folder, _folder_name(config, number))])
+            left.append([*job, *_placed(folder, _folder_name(config, next(numbers)))])
         elif _is_incomplete(run, compose(job)):
             left.append([*job, *_placed(folder, run.path.name)])
     log.info("%s: %d of %d jobs are left to run", folder, len(left), len(jobs))
@@ -144,11 +141,19 @@ def placed_jobs(jobs: Sequence[Overrides], config: DictConfig) -> list[Overrides
     """
     folder = Path(config.hydra.sweep.dir)
     earlier = {identity(overrides): run for overrides, run in started_jobs(folder)}
-    numbers = itertools.count(1 + max((job_number(run.path.name) for run in earlier.values()), default=-1))
+    numbers = _free_numbers(folder)
     named = ((job, earlier.get(identity(job))) for job in jobs)
     return [
         [*job, *_placed(folder, run.path.name if run else _folder_name(config, next(numbers)))] for job, run in named
     ]
+
+
+def _free_numbers(folder: Path) -> Iterator[int]:
+    """Return numbers that no job of a sweep has, whether its folder can be read or not."""
+    taken = (
+        [job_number(path.name) for path in folder.iterdir() if (path / ".hydra").is_dir()] if folder.is_dir() else []
+    )
+    return itertools.count(max(taken, default=-1) + 1)
 
 
 def _is_incomplete(run: RunFolder, config: DictConfig) -> bool:

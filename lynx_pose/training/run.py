@@ -199,14 +199,19 @@ def _fit(
     if summary is not None:
         files.require_written()
         add_result(summary, trainer, epochs, best, throughput)
-        if any(trial.pruned for trial in trials):
-            summary["status"] = "pruned"
-            log.info("%s: pruned after %d of %d epochs", cfg.name, *_epochs(trainer))
-        elif pause.paused(trainer):
-            summary["status"] = "paused"
-        elif cfg.fit and (reason := why_ended(trainer)):
-            summary["ended_early"] = reason
-            log.info("%s: ended after %d of %d epochs: %s", cfg.name, *_epochs(trainer), reason)
+        _note_early_end(cfg, summary, trainer, pause, pruned=any(trial.pruned for trial in trials))
+
+
+def _note_early_end(cfg: DictConfig, summary: Summary, trainer: pl.Trainer, pause: Pause, pruned: bool) -> None:
+    """Say in the summary whether and why a run ended before its last epoch."""
+    if pruned:
+        summary["status"] = "pruned"
+        log.info("%s: pruned after %d of %d epochs", cfg.name, *_epochs(trainer))
+    elif pause.paused(trainer):
+        summary["status"] = "paused"
+    elif cfg.fit and (reason := why_ended(trainer)):
+        summary["ended_early"] = reason
+        log.info("%s: ended after %d of %d epochs: %s", cfg.name, *_epochs(trainer), reason)
 
 
 def _trial_report(cfg: DictConfig, folder: RunFolder, is_first: bool) -> list[Any]:

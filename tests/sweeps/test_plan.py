@@ -12,7 +12,7 @@ from lynx_pose import machine
 from lynx_pose.errors import InputError
 from lynx_pose.machine import MachineShare, jobs_at_once
 from lynx_pose.sweeps.outcome import failure_from_summary
-from lynx_pose.sweeps.plan import combinations, jobs_to_run, with_suffixes
+from lynx_pose.sweeps.plan import combinations, jobs_to_run, placed_jobs, with_suffixes
 from lynx_pose.sweeps.status import read_states, states_table
 from lynx_pose.training.run_folder import RunFolder
 
@@ -232,3 +232,10 @@ def test_a_run_on_a_busy_machine_takes_the_threads_that_find_a_core(monkeypatch)
         assert machine.threads_beside_others(threads) == taken
     monkeypatch.setattr(machine.os, "cpu_count", lambda: 64)
     assert machine.threads_beside_others(4) == 4
+
+
+def test_the_jobs_of_a_race_keep_their_folders_and_take_none_that_cannot_be_read(begun):
+    (begun / "7-damaged" / ".hydra").mkdir(parents=True)
+    jobs = _jobs("model=a,b", "seed=1,2")
+    placed = [job[-1] for job in placed_jobs(jobs, _sweep(begun, resume=str(begun)))]
+    assert placed == [f"hydra.sweep.subdir='{name}'" for name in ("0-a", "1-a", "2-b", "8-${name}")]

@@ -42,7 +42,7 @@ class Autoencoder(nn.Module):
         self.skips = nn.ModuleDict({"4": nn.Conv2d(64, 64, 3, padding=1), "5": nn.Conv2d(64, 64, 3, padding=1)})
         for skip in self.skips.values():
             nn.init.zeros_(skip.weight)  # type: ignore[arg-type]  # a convolution's
-            nn.init.zeros_(skip.bias)  # type: ignore[arg-type]
+            nn.init.zeros_(skip.bias)  # type: ignore[arg-type]  # a convolution's
         self.out = nn.Conv2d(WIDTHS[-1], 3, 3, padding=1)
         # Of what `decode` returns, before it is doubled.
         self.feature_info = FeatureInfo(WIDTHS[-1], 1)
