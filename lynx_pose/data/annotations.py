@@ -35,6 +35,7 @@ class PoseRecord:
         identity: the individual's name, where known.
         species: its name, where the dataset has several.
         orientation: the side that the camera sees, where known.
+        coat_pattern: such as `spotted` or `rosettes`, where known.
         place: the camera or its site, where known.
         sequence: the burst, event or encounter that the image belongs to, where known.
         time: when it was taken, as the dataset writes it, where known.
@@ -58,6 +59,7 @@ class PoseRecord:
     identity: str | None = None
     species: str | None = None
     orientation: str | None = None
+    coat_pattern: str | None = None
     place: str | None = None
     sequence: str | None = None
     time: str | None = None

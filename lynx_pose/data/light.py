@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,14 +23,16 @@ def light_of(records: Sequence[PoseRecord]) -> list[str]:
     """
     unknown = [record for record in records if record.light is None]
     with ThreadPoolExecutor() as pool:
-        found = track(pool.map(_light, unknown), "looking at images", total=len(unknown), disable=not unknown)
+        paths = [record.image_path for record in unknown]
+        found = track(pool.map(measured_light, paths), "looking at images", total=len(unknown), disable=not unknown)
         measured = iter(list(found))
     return [record.light or next(measured) for record in records]
 
 
-def _light(record: PoseRecord) -> str:
+def measured_light(path: Path) -> str:
+    """Name the light of an image by its pixels: infrared, `night or dusk`, day, or unreadable."""
     # An eighth of the size is enough, and decodes several times faster.
-    small = cv2.imread(str(record.image_path), cv2.IMREAD_REDUCED_COLOR_8)
+    small = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_8)
     if small is None:
         return "unreadable"
     colour = np.abs(np.diff(small.astype(np.int16), axis=2)).mean()

@@ -22,7 +22,7 @@ from lynx_pose.metrics.validation_metric import Poses
 Metrics = dict[str, Any]
 SIZES = ("small", "medium", "large")
 # By what animals can be grouped.
-GROUPS = ("species", "identity", "place", "sequence", "light", "orientation", "size")
+GROUPS = ("species", "identity", "place", "sequence", "light", "orientation", "coat_pattern", "size")
 
 
 class DetailedMetrics:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from lynx_pose.arrays import Floats, Mask
 from lynx_pose.data.crop import crop_box, pixel_side
 from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.data.light import light_of
 from lynx_pose.evaluation.calibration import Calibration, part_numbers
 from lynx_pose.evaluation.guarantee import FOLDS, Guarantee, held_out_coverage
 from lynx_pose.evaluation.validate import clusters_of, validate_run
@@ -64,17 +65,20 @@ class Calibrated:
     Args:
         calibration: the error that is expected at each confidence.
         guarantee: radii that hold; None where none is asked for.
-        coverage: share of keypoints within their radius, each fitted on the other animals; None without a guarantee.
+        coverage: share of keypoints within their radius, each fitted on the other animals, of all and of each group;
+            empty without a guarantee.
         page: HTML of the reliability: each animal's errors beside those that a calibration on the others expects.
     """
 
     calibration: Calibration
     guarantee: Guarantee | None
-    coverage: float | None
+    coverage: dict[str, float]
     page: str
 
 
-def calibrate(cfg: DictConfig, folder: RunFolder, output: Path, level: float | None = None) -> Calibrated:
+def calibrate(
+    cfg: DictConfig, folder: RunFolder, output: Path, level: float | None = None, by: str | None = None
+) -> Calibrated:
     """Fit what a confidence means in pixels, on the validation set that chose the best checkpoint.
 
     Args:
@@ -82,6 +86,7 @@ def calibrate(cfg: DictConfig, folder: RunFolder, output: Path, level: float | N
         folder: of the run.
         output: folder for what other processes say, where the changes ask for several.
         level: of the guarantee; None gives none.
+        by: field of records by whose values the guarantee shall hold, such as `light`; None has it hold for all.
 
     Raises:
         InputError: there are too few animals for the level.
@@ -98,11 +103,13 @@ def calibrate(cfg: DictConfig, folder: RunFolder, output: Path, level: float | N
     page: str = figure.to_html(include_plotlyjs=True, full_html=True)
     calibration = Calibration.fit(poses.scores, errors, poses.visible)
     if level is None:
-        return Calibrated(calibration, None, None, page)
-    guarantee = Guarantee.fit(poses.scores, errors, poses.visible, level, clusters)
-    return Calibrated(
-        calibration, guarantee, held_out_coverage(poses.scores, errors, poses.visible, level, clusters), page
-    )
+        return Calibrated(calibration, None, {}, page)
+    groups = None
+    if by:
+        # As predictions will know it, which have the image alone.
+        groups = [*light_of(poses.records)] if by == "light" else [getattr(record, by) for record in poses.records]
+    given = (poses.scores, errors, poses.visible, level, clusters, by, groups)
+    return Calibrated(calibration, Guarantee.fit(*given), held_out_coverage(*given), page)
 
 
 def crop_pixel_sizes(poses: Poses, datamodule: PoseDataModule) -> Floats:

@@ -1,18 +1,17 @@
 """CSV files with a row an animal, such as Camtrap DP's observations.csv (https://camtrap-dp.tdwg.org/data/)."""
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lynx_pose.errors import InputError
 from lynx_pose.formats.boxes import AnimalBox, BoxEntry
-from lynx_pose.formats.parsing import Box, Fields, Finite, parse
+from lynx_pose.formats.parsing import Box, Fields, Finite, parse, read_table
 
 # Camtrap DP's columns, then our own.
 RELATIVE_COLUMNS = ("bboxX", "bboxY", "bboxWidth", "bboxHeight")
 PIXEL_COLUMNS = ("x", "y", "width", "height")
 NAME_COLUMNS = ("image", "file", "filePath", "file_name", "path")
-IDS = ("deploymentID", "mediaID", "observationID", "eventID", "individualID")
+IDS = ("deploymentID", "mediaID", "observationID", "eventID", "individualID", "species", "place")
 
 
 class _Row(Fields):
@@ -26,7 +25,7 @@ def read_box_table(path: Path) -> Iterator[BoxEntry]:
     Raises:
         InputError: columns are missing, or a row cannot be used.
     """
-    rows, columns = _rows(path)
+    rows, columns = read_table(path)
     relative = set(RELATIVE_COLUMNS) <= set(columns)
     box_columns = RELATIVE_COLUMNS if relative else PIXEL_COLUMNS
     if not set(box_columns) <= set(columns):
@@ -46,15 +45,6 @@ def read_box_table(path: Path) -> Iterator[BoxEntry]:
         yield image_name(row), AnimalBox(found.bbox, relative, found.score, ids=ids)
 
 
-def _rows(path: Path) -> tuple[list[dict[str, str]], Sequence[str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            return list(reader), reader.fieldnames or ()
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a CSV file ({error})") from None
-
-
 def _image_names(path: Path, columns: Sequence[str]) -> Callable[[Mapping[str, str]], str]:
     """Return what names a row's image: a column, or Camtrap DP's media.csv beside the file."""
     column = next((name for name in NAME_COLUMNS if name in columns), None)
@@ -66,7 +56,7 @@ def _image_names(path: Path, columns: Sequence[str]) -> Callable[[Mapping[str, s
             f"{path}: needs a column {' or '.join(NAME_COLUMNS)} that names the image, or mediaID and Camtrap "
             "DP's media.csv beside it"
         )
-    rows, media_columns = _rows(media)
+    rows, media_columns = read_table(media)
     if not {"mediaID", "filePath"} <= set(media_columns):
         raise InputError(f"{media}: needs the columns mediaID and filePath; it has {', '.join(media_columns)}")
     paths = {row["mediaID"]: row["filePath"] for row in rows}

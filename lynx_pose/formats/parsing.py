@@ -1,5 +1,6 @@
 """Reading files that others wrote: JSON, fields of the right type, paths inside their folder."""
 
+import csv
 import json
 import logging
 import os
@@ -126,3 +127,20 @@ def skipping_bad_records(on_error: str, skipped: Counter[str]) -> Iterator[None]
             raise
         skipped["bad records"] += 1
         log.warning("skipped: %s", error)
+
+
+def read_table(path: Path) -> tuple[list[dict[str, str]], Sequence[str]]:
+    """Read a CSV file with a header.
+
+    Returns:
+        its rows by column, and the columns.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            return list(reader), reader.fieldnames or ()
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a CSV file ({error})") from None

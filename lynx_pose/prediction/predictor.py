@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from rich.progress import track
 
 from lynx_pose.arrays import Pixels
+from lynx_pose.data.light import measured_light
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.evaluation.calibration import Calibration
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # Kinds of problems that are shown, each by its first; all of them are in problems.txt.
 SHOWN_PROBLEMS = 10
+# By what radii may hold: what a new image tells, or a table of boxes.
+GROUPS = ("light", "species", "place")
 Draw = Callable[[Pixels, Sequence[AnimalPose]], Pixels]
 
 
@@ -105,7 +108,13 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
         if cfg.draw:
             _draw_videos(tracked, media, poses.folder / "drawn", draw)
         writer = PoseWriter(
-            poses.folder, estimator.skeleton, cfg.min_confidence, calibration, guarantee, cfg.abstain_above
+            poses.folder,
+            estimator.skeleton,
+            cfg.min_confidence,
+            calibration,
+            guarantee,
+            _groups(guarantee.by if guarantee else None, media),
+            cfg.abstain_above,
         )
         paths = writer.write(tracked)
         if lifted:
@@ -169,7 +178,9 @@ def _calibration(cfg: DictConfig, folder: Path, skeleton: Skeleton) -> tuple[Cal
     own = folder / "calibration.json"
     path = own if own.exists() or not cfg.calibration else Path(cfg.calibration).expanduser()
     if path.exists() or cfg.calibration:
-        return _read_calibration(path, cfg.guarantee, skeleton)
+        return _read_calibration(path, cfg.guarantee, cfg.guarantee_by, skeleton)
+    if cfg.guarantee_by not in (None, *GROUPS):
+        raise InputError(f"guarantee_by={cfg.guarantee_by}: must be one of {', '.join(GROUPS)}")
     if not cfg.calibrate and cfg.guarantee is None:
         return None, None
     run = find_network(cfg.run)
@@ -182,24 +193,45 @@ def _calibration(cfg: DictConfig, folder: Path, skeleton: Skeleton) -> tuple[Cal
     from lynx_pose.evaluation.reliability import calibrate
     from lynx_pose.evaluation.validate import run_config
 
-    found = calibrate(run_config(run, list(cfg.overrides), cfg.trust), RunFolder(run), folder, cfg.guarantee)
+    run_cfg = run_config(run, list(cfg.overrides), cfg.trust)
+    found = calibrate(run_cfg, RunFolder(run), folder, cfg.guarantee, cfg.guarantee_by)
     content = found.calibration.to_dict(skeleton.names)
     if found.guarantee:
         content |= {"guarantee": found.guarantee.to_dict(skeleton.names), "measured_coverage": found.coverage}
-        log.info(
-            "guarantee=%g: of keypoints of animals that were not used, %.1f %% lie within their radius",
-            *(cfg.guarantee, 100 * (found.coverage or 0)),
-        )
+        for group, share in found.coverage.items():
+            known = group in ("all", *found.guarantee.group_factors)
+            log.info(
+                "guarantee=%g: of keypoints of animals that were not used (%s%s), %.1f %% lie within their radius",
+                *(cfg.guarantee, group, "" if known else ", too few for radii of their own", 100 * share),
+            )
     write_json(own, content)
     write_text(folder / "calibration.html", found.page)
     return found.calibration, found.guarantee
 
 
-def _read_calibration(path: Path, level: float | None, skeleton: Skeleton) -> tuple[Calibration, Guarantee | None]:
+def _groups(by: str | None, media: Media) -> Callable[[ImagePoses, AnimalPose], str | None]:
+    """Return what names an animal's group: its image's light, measured; else what its box says in a column `by`."""
+
+    @functools.lru_cache(maxsize=1)
+    def light(name: str) -> str:
+        return measured_light(media.path(name))
+
+    def group(found: ImagePoses, animal: AnimalPose) -> str | None:
+        if by == "light":
+            # Frames of one video may be of day and of night.
+            return None if found.fps else light(found.name)
+        return animal.ids.get(by or "")
+
+    return group
+
+
+def _read_calibration(
+    path: Path, level: float | None, by: str | None, skeleton: Skeleton
+) -> tuple[Calibration, Guarantee | None]:
     """Read what an earlier call wrote.
 
     Raises:
-        InputError: it is of other keypoints, or has no guarantee of this level.
+        InputError: it is of other keypoints, or has no guarantee of this level or by these groups.
     """
     content = read_json(path)
     try:
@@ -212,6 +244,8 @@ def _read_calibration(path: Path, level: float | None, skeleton: Skeleton) -> tu
     if level is not None and (guarantee is None or guarantee.level != level):
         known = "none" if guarantee is None else f"one of {guarantee.level:g}"
         raise InputError(f"guarantee={level:g}: {path} has {known}; choose another output=, or make it anew")
+    if by is not None and (guarantee is None or guarantee.by != by):
+        raise InputError(f"guarantee_by={by}: {path} has none by it; choose another output=, or make it anew")
     return calibration, guarantee
 
 

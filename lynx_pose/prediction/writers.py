@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +27,7 @@ class PoseWriter:
         min_confidence: from which a keypoint counts as seen; below, COCO files call it labelled, not visible.
         calibration: says what a confidence means in pixels, where it is known.
         guarantee: gives radii that hold, where they are asked for.
+        group_of: names the group of an animal of an image or video, for the guarantee; None where it is unknown.
         abstain_above: share of the box's longer side; a larger radius is not given.
     """
 
@@ -35,6 +36,7 @@ class PoseWriter:
     min_confidence: float
     calibration: Calibration | None = None
     guarantee: Guarantee | None = None
+    group_of: Callable[[ImagePoses, AnimalPose], str | None] = lambda found, animal: None
     abstain_above: float = 1.0
 
     def write(self, poses: Iterable[ImagePoses]) -> list[Path]:
@@ -65,16 +67,18 @@ class PoseWriter:
                     box = [f"{value:.2f}" for value in animal.box]
                     score = "" if animal.box_score is None else animal.box_score
                     number = "" if found.fps is None else frame
-                    points = [cell for point in self._points(animal) for cell in point]
+                    points = [cell for point in self._points(found, animal) for cell in point]
                     track = "" if animal.track is None else animal.track
                     cells = [number, track, *named, *box, score, f"{animal.score:.4f}", *points]
                     writer.writerow([as_text(found.name), *cells])
 
-    def _points(self, animal: AnimalPose) -> Iterator[list[str]]:
+    def _points(self, found: ImagePoses, animal: AnimalPose) -> Iterator[list[str]]:
         """Yield each keypoint's cells, with its expected error and its radius in image pixels where they are known."""
         confidences = np.array([confidence for _, _, confidence in animal.keypoints])
         errors = self.calibration(confidences) * animal.crop_pixel if self.calibration else None
-        radii = self.guarantee(confidences) * animal.crop_pixel if self.guarantee else None
+        radii = None
+        if self.guarantee:
+            radii = self.guarantee(confidences, self.group_of(found, animal)) * animal.crop_pixel
         largest = self.abstain_above * max(animal.box[2:])
         for index, (x, y, confidence) in enumerate(animal.keypoints):
             point = [f"{x:.2f}", f"{y:.2f}", f"{confidence:.4f}"]

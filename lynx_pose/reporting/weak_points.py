@@ -9,7 +9,7 @@ from lynx_pose.reporting.run_results import Run
 from lynx_pose.reporting.tables import NOTHING, Cell, Row, Table, estimate_cells, heading
 from lynx_pose.reporting.validation_poses import Validation
 
-FIELDS = ("species", "identity", "place", "orientation")
+FIELDS = ("species", "identity", "place", "orientation", "coat_pattern")
 FEWEST, RESAMPLES = 10, 300
 # Groups of a field on the page, the worst first.
 SHOWN = 12

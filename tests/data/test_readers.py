@@ -252,6 +252,68 @@ def test_what_a_coco_file_says_of_animal_and_image(openfield, tmp_path):
         _coco(openfield, tmp_path, tell)(fields={"plaice": "x"})
 
 
+def _camtrap_dp(folder, openfield, **changed):
+    """A package of two cameras: of the first, images are named by their observations, of the second by events."""
+    names = sorted(path.name for path in (openfield / "images").iterdir())
+    media = [
+        f"m{n},{'ab'[n % 2]},2021-05-01T22:{n // 60:02d}:{n % 60:02d}Z,https://x.org/files/{name}"
+        for n, name in enumerate(names)
+    ]
+    seen = [f"a,m{n},burst-{n // 10},,,mouse-{n // 20}" for n in range(0, len(names), 2)]
+    tables = {
+        "deployments.csv": ["deploymentID,locationID", "a,meadow", "b,"],
+        "media.csv": ["mediaID,deploymentID,timestamp,filePath", *media],
+        "observations.csv": [
+            "deploymentID,mediaID,eventID,eventStart,eventEnd,individualID",
+            *seen,
+            "a,m2,burst-0,,,another",
+            "b,,visit,2021-05-01T22:00:00Z,2021-05-01T22:00:07Z,",
+        ],
+    } | changed
+    folder.mkdir()
+    for name, lines in tables.items():
+        (folder / name).write_text("\n".join(lines) + "\n")
+    return names
+
+
+def test_a_camtrap_dp_package_says_where_when_and_who(openfield, tmp_path):
+    names = _camtrap_dp(tmp_path / "package", openfield)
+
+    def tell(content):
+        content["annotations"][0]["identity"] = "named by hand"
+
+    read = _coco(openfield, tmp_path, tell)
+    records = read(camtrap_dp=str(tmp_path / "package")).records
+    assert records[0].identity == "named by hand"
+    for record in records[1:]:
+        n = names.index(record.image_path.name)
+        assert record.time == f"2021-05-01T22:{n // 60:02d}:{n % 60:02d}Z"
+        by_camera = [
+            ("meadow", f"burst-{n // 10}", None if n == 2 else f"mouse-{n // 20}"),
+            ("b", "visit" if n <= 7 else None, None),
+        ]
+        assert (record.place, record.sequence, record.identity) == by_camera[n % 2]
+
+
+@pytest.mark.parametrize(
+    ("table", "lines", "message"),
+    [
+        ("media.csv", ["mediaID,deploymentID,timestamp", "m,a,x"], r"media.csv: has no column filePath"),
+        (
+            "media.csv",
+            ["mediaID,deploymentID,timestamp,filePath", "m,b,once,a.jpg"],
+            r"line 2: the time 'once' is none",
+        ),
+        ("media.csv", ["mediaID,deploymentID,timestamp,filePath", "m,a,x,a.jpg", "n,a,x,b/a.jpg"], "two images called"),
+        ("media.csv", ["mediaID,deploymentID,timestamp,filePath", "m,a,x,a.jpg"], "names none of the images"),
+    ],
+)
+def test_a_package_that_cannot_be_used_is_refused(openfield, tmp_path, table, lines, message):
+    _camtrap_dp(tmp_path / "package", openfield, **{table: lines})
+    with pytest.raises(InputError, match=message):
+        _coco(openfield, tmp_path, lambda content: None)(camtrap_dp=str(tmp_path / "package"))
+
+
 def test_coco_options_are_checked_against_the_skeleton(openfield, tmp_path):
     read = _coco(openfield, tmp_path, lambda content: None)
     assert read(pairs=[["snout", "tailbase"]]).skeleton.pairs == ((0, 3),)
@@ -275,6 +337,7 @@ def czech_rows(lynx3):
             {
                 "path": f"{annotation['image_id']}.jpg",
                 "unique_name": f"lynx_{number}",
+                "coat_pattern": "spotted",
                 "date": "02.12.2022",
                 "trap_id": f"trap {number % 2}",
                 "encounter": f"e{number}",

@@ -33,7 +33,7 @@ def test_coverage_is_that_which_is_promised(level):
 
 def test_the_coverage_that_it_reports_is_that_of_fresh_animals():
     rng = np.random.default_rng(1)
-    reported = [held_out_coverage(*_animals(300, rng), 0.9) for _ in range(10)]
+    reported = [held_out_coverage(*_animals(300, rng), 0.9)["all"] for _ in range(10)]
     assert np.mean(reported) == pytest.approx(0.9, abs=0.02)
 
 
@@ -53,15 +53,48 @@ def test_what_belongs_together_is_in_one_part():
     rng = np.random.default_rng(3)
     values = _animals(700, rng, alike=7)
     bursts = [str(number // 7) for number in range(700)]
-    assert held_out_coverage(*values, 0.9, bursts) == pytest.approx(0.9, abs=0.05)
+    assert held_out_coverage(*values, 0.9, bursts)["all"] == pytest.approx(0.9, abs=0.05)
+
+
+def _lights(count, rng):
+    """Animals by night, whose errors are three times as large at the same confidence, and two at dusk."""
+    confidences, errors, visible = _animals(count, rng)
+    light = np.array(["dusk", "dusk", *rng.choice(["day", "night"], count - 2, p=[0.8, 0.2])])
+    return confidences, np.where(light == "night", 3, 1)[:, None] * errors, visible, light.tolist()
+
+
+def test_in_each_group_it_is_as_promised():
+    """Over many fits, on fresh animals: without groups those by night would be promised too much."""
+    rng = np.random.default_rng(5)
+    shares, without = [], []
+    for _ in range(40):
+        confidences, errors, visible, light = _lights(600, rng)
+        fitted = Guarantee.fit(confidences, errors, visible, 0.9, by="light", groups=light)
+        assert set(fitted.group_factors) == {"day", "night"}
+        confidences, errors, visible, light = _lights(600, rng)
+        night = np.array(light) == "night"
+        for name, chosen in (("night", night), ("day", ~night)):
+            shares.append((errors[chosen] <= fitted(confidences[chosen], name))[visible[chosen]].mean())
+        without.append((errors[night] <= fitted(confidences[night], "dusk"))[visible[night]].mean())
+    assert np.mean(shares[::2]) == pytest.approx(0.9, abs=0.02)
+    assert np.mean(shares[1::2]) == pytest.approx(0.9, abs=0.02)
+    assert np.mean(without) < 0.75
+    reported = held_out_coverage(*_lights(2000, rng)[:3], 0.9)
+    assert set(reported) == {"all"}
+    confidences, errors, visible, light = _lights(2000, rng)
+    reported = held_out_coverage(confidences, errors, visible, 0.9, by="light", groups=light)
+    assert reported["night"] == pytest.approx(0.9, abs=0.03)
+    assert set(reported) == {"all", "day", "dusk", "night"}
 
 
 def test_it_is_read_as_it_was_written():
     rng = np.random.default_rng(4)
-    guarantee = Guarantee.fit(*_animals(200, rng), 0.9)
+    confidences, errors, visible, light = _lights(600, rng)
+    guarantee = Guarantee.fit(confidences, errors, visible, 0.9, by="light", groups=light)
     again = Guarantee.from_dict(guarantee.to_dict(["a", "b", "c"]))
-    confidences = rng.random((5, 3))
-    np.testing.assert_array_equal(again(confidences), guarantee(confidences))
+    assert again.by == "light"
+    for group in ("day", "night", None):
+        np.testing.assert_array_equal(again(confidences, group), guarantee(confidences, group))
 
 
 @pytest.mark.parametrize(("count", "level", "message"), [(200, 1.5, "must lie between"), (4, 0.99, "too few")])

@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 from pycocotools.coco import COCO
 
 from lynx_pose.config import CONF
+from lynx_pose.data.light import measured_light
 from lynx_pose.data.readers.coco_keypoints import read
 from lynx_pose.data.skeleton import ANIMAL_POSE_20, Skeleton
 from lynx_pose.errors import InputError
@@ -226,7 +227,7 @@ def test_a_guarantee_gives_radii_also_where_the_data_are_not(trained, images, tm
     assert min(radii) > 0
     written = json.loads((output / "calibration.json").read_text())
     assert written["guarantee"]["level"] == 0.5
-    assert 0 <= written["measured_coverage"] <= 1
+    assert 0 <= written["measured_coverage"]["all"] <= 1
     checkpoint = trained / "checkpoints" / "best.ckpt"
     given = [f"calibration={output}/calibration.json", "guarantee=0.5", "precision=float32"]
     predicted(checkpoint, images, other, *given, "abstain_above=0.001")
@@ -236,9 +237,33 @@ def test_a_guarantee_gives_radii_also_where_the_data_are_not(trained, images, tm
     assert [float(_rows(tmp_path / "same")[0][f"{name}_radius_px"]) for name in ANIMAL_POSE_20.names] == radii
     with pytest.raises(InputError, match=r"guarantee=0.9: .*calibration.json has one of 0.5"):
         predicted(checkpoint, images, tmp_path / "more", given[0], "guarantee=0.9")
+    with pytest.raises(InputError, match=r"guarantee_by=light: .*calibration.json has none by it"):
+        predicted(checkpoint, images, tmp_path / "by_light", *given, "guarantee_by=light")
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(InputError, match="is no calibration that predict wrote"):
         predicted(checkpoint, images, tmp_path / "bad", f"calibration={tmp_path}/bad.json")
+
+
+def test_a_guarantee_by_light_looks_at_each_image(trained, images, tmp_path, caplog):
+    with pytest.raises(InputError, match=r"guarantee_by=weather: must be one of light, species, place"):
+        predicted(trained, images, tmp_path / "other", "guarantee=0.5", "guarantee_by=weather")
+    options = ("guarantee=0.5", "abstain_above=1000", "precision=float32")
+    output = tmp_path / "out"
+    with caplog.at_level("INFO"):
+        predicted(trained, images, output, *options, "guarantee_by=light")
+    assert "too few for radii of their own" in caplog.text
+    content = json.loads((output / "calibration.json").read_text())
+    # As if there had been animals enough: those of this light get half the radius.
+    own = {name: factor / 2 for name, factor in content["guarantee"]["factors"].items()}
+    rows, light = _rows(output), measured_light(images / _rows(output)[0]["image"])
+    content["guarantee"]["group_factors"] = {light: own}
+    (tmp_path / "by_light.json").write_text(json.dumps(content))
+    predicted(trained, images, tmp_path / "again", *options, f"calibration={tmp_path}/by_light.json")
+    for before, after in zip(rows, _rows(tmp_path / "again"), strict=True):
+        share = 0.5 if measured_light(images / before["image"]) == light else 1
+        assert float(after[f"{ANIMAL_POSE_20.names[0]}_radius_px"]) == (
+            pytest.approx(share * float(before[f"{ANIMAL_POSE_20.names[0]}_radius_px"]), abs=0.02)
+        )
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from lynx_pose.data.left_right import unpaired_sides
 from lynx_pose.data.skeleton import ANIMAL_POSE_20, Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.files import fingerprint
+from lynx_pose.formats.camtrap_dp import read_media
 from lynx_pose.formats.coco import CocoPose, CocoSizedImage, has_pose, read_categories, read_skeleton
 from lynx_pose.formats.parsing import (
     add_once,
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 # The split that puts each file on its side.
 SPLIT = "file"
 # What a record may say of its animal and its image.
-FIELDS = ("identity", "species", "orientation", "place", "sequence", "time", "light")
+FIELDS = ("identity", "species", "orientation", "coat_pattern", "place", "sequence", "time", "light")
 
 
 def read(
@@ -38,6 +39,7 @@ def read(
     upper: Sequence[str] = (),
     lower: Sequence[str] = (),
     fields: Mapping[str, str] | None = None,
+    camtrap_dp: str | None = None,
     on_error: str = "raise",
 ) -> Annotations:
     """Read one or two COCO keypoint files.
@@ -51,7 +53,9 @@ def read(
         upper: names of the front half of the body, for half-body augmentation.
         lower: names of the rear half.
         fields: what an annotation, its `attributes` or its image call `identity`, `place`, `sequence`, `time`, `light`,
-            `orientation` and `species`; without, they go by these names.
+            `orientation`, `coat_pattern` and `species`; without, they go by these names.
+        camtrap_dp: folder of a Camtrap DP package with these images, which says place, sequence, time and identity
+            where the annotation file does not.
         on_error: `raise` stops at the first bad record, `skip` counts it and goes on.
 
     Raises:
@@ -60,7 +64,8 @@ def read(
     folder = existing_folder(images, "data.images")
     paths = {"train": Path(train).expanduser()} | ({"val": Path(val).expanduser()} if val else {})
     contents = {side: read_annotation_file(path) for side, path in paths.items()}
-    annotations = read_contents(contents, paths, folder, on_error, fields)
+    media = read_media(Path(camtrap_dp).expanduser()) if camtrap_dp else {}
+    annotations = read_contents(contents, paths, folder, on_error, fields, media)
     return replace(annotations, skeleton=_with_names(annotations.skeleton, pairs, upper, lower))
 
 
@@ -70,6 +75,7 @@ def read_contents(
     folder: Path,
     on_error: str,
     fields: Mapping[str, str] | None = None,
+    media: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Annotations:
     """Make annotations of the contents of COCO keypoint files, by side; the paths are for messages."""
     skeletons = [read_skeleton(contents[side], path) for side, path in paths.items()]
@@ -82,7 +88,13 @@ def read_contents(
     skipped: Counter[str] = Counter()
     records: list[PoseRecord] = []
     for side, path in paths.items():
-        records += _File(contents[side], path, side, folder, len(skeletons[0]), named, skipped).records(on_error)
+        file = _File(contents[side], path, side, folder, len(skeletons[0]), named, media or {}, skipped)
+        records += file.records(on_error)
+    if media and not any(Path(record.image_path).name in media for record in records):
+        raise InputError(
+            f"data.camtrap_dp: its media.csv names none of the images of {', '.join(map(str, paths.values()))}; is it "
+            "the package of these images?"
+        )
     files = tuple(dict.fromkeys(paths.values()))
     return Annotations(records, skeletons[0], skipped, fingerprint(list(files)), files)
 
@@ -98,6 +110,7 @@ class _File:
         folder: of the images.
         num_keypoints: K.
         fields: what the file calls each of `FIELDS`.
+        media: what else is known of images, by file name.
         skipped: counts what cannot be used.
     """
 
@@ -107,6 +120,7 @@ class _File:
     folder: Path
     num_keypoints: int
     fields: Mapping[str, str]
+    media: Mapping[str, Mapping[str, str]]
     skipped: Counter[str]
 
     def records(self, on_error: str) -> list[PoseRecord]:
@@ -146,7 +160,7 @@ class _File:
         image = images.get(annotation.image_id)
         attributes = raw.get("attributes")
         sources = [raw, attributes if isinstance(attributes, dict) else {}, (image and image.model_extra) or {}]
-        told = {}
+        told = dict(self.media.get(Path(image.file_name).name, {})) if image else {}
         for field, key in self.fields.items():
             values = [str(one[key]) for one in sources if isinstance(one.get(key), str | int)]
             if any(values):

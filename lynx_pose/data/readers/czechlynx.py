@@ -49,7 +49,7 @@ def read(root: str, metadata: str = "CzechLynxDataset-Metadata-Real.csv", on_err
 
     The columns `split-…` become splits of the dataset: `train` trains, `val` validates, `test` tests (`data.test=own`)
     or else validates as well; a row whose cell says anything else takes no part in that split. Trap, encounter and date
-    become place, sequence and time; the mask's outline becomes the polygon.
+    become place, sequence and time, the coat's pattern is kept; the mask's outline becomes the polygon.
 
     Args:
         root: folder that holds the metadata file and the images that it names.
@@ -105,6 +105,7 @@ def _record(row: dict[str, str], number: int, root: Path, source: str, skipped: 
         source=source,
         skipped=skipped,
         identity=row["unique_name"] or None,
+        coat_pattern=row.get("coat_pattern") or None,
         place=row.get("trap_id") or row.get("cell_code") or None,
         sequence=row.get("encounter") or None,
         time=row.get("date") or None,
