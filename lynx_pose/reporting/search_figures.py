@@ -8,9 +8,6 @@ import plotly.graph_objects as go
 
 from lynx_pose.reporting.html import figure_html
 
-# Fewer completed trials say nothing of what mattered.
-FEWEST = 5
-
 
 def search_figures(sweeps: Sequence[Path]) -> str:
     """Return the HTML of the first sweep's search; empty where it is none, or has nothing to show yet."""
@@ -18,10 +15,9 @@ def search_figures(sweeps: Sequence[Path]) -> str:
     if not searches:
         return ""
     # Imported here, because only searches need Optuna.
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     from optuna.trial import TrialState
 
-    from lynx_pose.sweeps.search import read_study
+    from lynx_pose.sweeps.search import importances, read_study
 
     study = read_study(searches[0])
     if study is None or len(study.directions) > 1:
@@ -46,8 +42,7 @@ def search_figures(sweeps: Sequence[Path]) -> str:
         history.add_scatter(x=[t.number for t in pruned], y=last, mode="markers", name="pruned", marker=marks)
     history.update_layout(template="plotly_white", height=320, xaxis_title="trial", yaxis_title=metric)
     parts = [figure_html(history, "search-history"), figure_html(_together(done, values, metric), "search-options")]
-    if len(done) >= FEWEST and values.min() < values.max():
-        importance = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    if importance := importances(study):
         bars = go.Figure(go.Bar(x=list(importance.values()), y=list(importance), orientation="h"))
         bars.update_layout(
             template="plotly_white", height=120 + 40 * len(importance), xaxis_title="share of importance"

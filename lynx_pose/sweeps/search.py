@@ -22,6 +22,8 @@ from lynx_pose.sweeps.sweep_folder import job_number
 from lynx_pose.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
+# Fewer completed trials say nothing of what mattered.
+FEWEST = 5
 JOURNAL, STUDY = "study.log", "search"
 # Of an interval's ends, from which it is searched by its logarithm.
 DECADE = 10
@@ -291,6 +293,31 @@ def log_best(study: Study, fixed: Sequence[str]) -> None:
         values = ", ".join(f"{name} {value:.4f}" for name, value in zip(names, trial.values, strict=True))
         command = shlex.join(["python", "-m", "lynx_pose.train", *fixed, *trial_overrides(trial)])
         log.info("trial %d, %s:\n  %s", trial.number, values, command)
+
+
+def importances(study: Study) -> dict[str, float]:
+    """Return by option how much of the trials' differences it explains.
+
+    PED-ANOVA (Watanabe et al. 2023, arXiv 2304.10255). Empty where too few trials came to their end, or all with one
+    result, or several objectives are searched by.
+    """
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(study.directions) > 1 or len(done) < FEWEST or len({trial.value for trial in done}) == 1:
+        return {}
+    return optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
+
+
+def describe_search(folder: Path) -> str:
+    """Say in a few lines what a sweep's search has found so far; empty where it is none, or has no result yet."""
+    study = read_study(folder)
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if study else []
+    if study is None or not done or len(study.directions) > 1:
+        return ""
+    best, (metric,) = study.best_trial, study.user_attrs["objectives"]
+    lines = [f"best of {len(done)} trials: {best.number}, {metric} {best.value:.4f}, {' '.join(trial_overrides(best))}"]
+    if shares := importances(study):
+        lines.append("importance: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items()))
+    return "\n".join(lines)
 
 
 STATES = {

@@ -150,7 +150,8 @@ def states_table(folder: Path, states: Sequence[JobState]) -> Table:
     """Lay out a sweep's jobs, one a row."""
     counts = Counter(state.status for state in states)
     title = f"{folder}: {', '.join(f'{count} {status}' for status, count in counts.items())}"
-    table = Table(title=escape(title), title_justify="left")
+    found = _search(folder)
+    table = Table(title=escape(title), title_justify="left", caption=escape(found), caption_justify="left")
     # Folded, because what tells jobs apart may be at the end.
     for name in ("job", "options", "state"):
         table.add_column(name, overflow="fold")
@@ -160,6 +161,15 @@ def states_table(folder: Path, states: Sequence[JobState]) -> Table:
     for state in states:
         table.add_row(*_cells(state))
     return table
+
+
+def _search(folder: Path) -> str:
+    if not (folder / "study.log").is_file():
+        return ""
+    # Imported here, because only searches need Optuna.
+    from lynx_pose.sweeps.search import describe_search
+
+    return describe_search(folder)
 
 
 def _cells(state: JobState) -> list[str]:

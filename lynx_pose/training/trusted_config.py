@@ -15,7 +15,14 @@ from lynx_pose.errors import InputError
 HARMLESS = (
     *("lynx_pose.augment.", "lynx_pose.data.readers.", "lynx_pose.data.synthetic.synthetic_dataset.read"),
     *("lynx_pose.metrics.", "lynx_pose.models.", "lynx_pose.training.schedule.", "lynx_pose.training.optimizer."),
-    *("albumentations.", "torch.nn.", "torch.optim.", "pytorch_lightning.Trainer", "lynx_pose.training.callbacks."),
+    *(
+        "albumentations.",
+        "torch.nn.",
+        "torch.optim.",
+        "timm.optim.",
+        "pytorch_lightning.Trainer",
+        "lynx_pose.training.callbacks.",
+    ),
     "pytorch_lightning.callbacks.EarlyStopping",
     *("pytorch_lightning.loggers.TensorBoardLogger", "pytorch_lightning.loggers.CSVLogger"),
 )

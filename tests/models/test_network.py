@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 from hydra import compose, initialize_config_dir
 
@@ -206,3 +207,26 @@ def test_adamw_decays_what_multiplies_and_steps_less_in_the_backbone():
         rate = 0.02 if name.startswith("backbone") else 0.1
         decayed = start[name] * (1 - rate * 0.5) if name.endswith("weight") else start[name]
         torch.testing.assert_close(parameter.detach(), decayed - rate)
+
+
+def test_layers_far_from_the_head_step_less():
+    """By hand for a network of a stem, two numbered blocks and a head."""
+    body = torch.nn.ModuleDict(
+        {"stem": torch.nn.Linear(2, 2), "blocks": torch.nn.ModuleList(map(torch.nn.Linear, *[[2, 2]] * 2))}
+    )
+    net = torch.nn.ModuleDict({"backbone": body, "head": torch.nn.Linear(2, 2)})
+    optimizer = adamw(net.named_parameters(), lr=0.1, weight_decay=0.5, backbone_factor=1.0, layer_decay=0.5)
+    rates = {name: group["lr"] for group in optimizer.param_groups for name in group["param_names"]}
+    expected = {"backbone.stem": 0.0125, "backbone.blocks.0": 0.025, "backbone.blocks.1": 0.05, "head": 0.1}
+    assert rates == {f"{layer}.{kind}": rate for layer, rate in expected.items() for kind in ("weight", "bias")}
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"), [("vit_tiny_patch16_224", 12 + 2), ("resnet18", 8 + 2), ("mobilenetv2_100", 17 + 2)]
+)
+def test_blocks_of_timm_networks_are_layers(name, layers):
+    net = torch.nn.ModuleDict({"backbone": timm.create_model(name, features_only=True)})
+    optimizer = adamw(net.named_parameters(), lr=1.0, weight_decay=0, backbone_factor=1.0, layer_decay=0.5)
+    rates = {name: group["lr"] for group in optimizer.param_groups for name in group["param_names"]}
+    assert sorted(set(rates.values())) == [0.5**layer for layer in range(layers, 0, -1)]
+    assert next(iter(rates.values())) == 0.5**layers

@@ -101,6 +101,22 @@ def test_a_search_that_was_lost_twice_ends_with_what_another_one_finds(tmp_path)
     assert all(trial.state == TrialState.COMPLETE for trial in lost.trials)
 
 
+def test_what_was_found_and_what_mattered_is_said(tmp_path):
+    """Of two options one decides."""
+    space = {**SPACE, "seed": IntDistribution(1, 5)}
+    sweeper = _sweeper("hydra.sweeper.trials=30")
+    study = search.open_study(sweeper, tmp_path, space)
+    assert search.describe_search(tmp_path) == ""
+    for trial in search.next_trials(study, sweeper, tmp_path, space, 30):
+        _write(tmp_path, trial.number, _optimum(trial.params["optimizer.lr"]))
+    search.tell_results(study, tmp_path, ended=True)
+    best = max(study.trials, key=lambda trial: _optimum(trial.params["optimizer.lr"]))
+    first, second = search.describe_search(tmp_path).splitlines()
+    assert first.startswith(f"best of 30 trials: {best.number}, AP {best.value:.4f}, optimizer.lr=")
+    assert second.startswith("importance: optimizer.lr ")
+    assert search.importances(study)["optimizer.lr"] > 0.8
+
+
 def test_a_search_goes_on_in_a_folder_that_was_moved(tmp_path):
     sweeper = _sweeper("hydra.sweeper.trials=8")
     study = search.open_study(sweeper, tmp_path / "old", SPACE)
