@@ -7,9 +7,11 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
-from lynx_pose.arrays import Floats
+from lynx_pose.arrays import Floats, Mask
+from lynx_pose.lifting.lifter import Lifter, node_indices
 from lynx_pose.lifting.lifting_task import VALIDATION, LiftingTask
 from lynx_pose.lifting.skeleton3d import EDGES, NODES
+from lynx_pose.models.embedded import EMBEDDED
 from lynx_pose.reporting.html import figure_html, page_environment
 
 # Poses on the page of a training.
@@ -61,6 +63,29 @@ def poses_page(poses: Sequence[tuple[str, Floats]]) -> str:
 def to_scene(points: Floats) -> Floats:
     """Turn points [16, 3] from camera axes, x to the right, y down, z away, to those of a scene, whose z is up."""
     return np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=-1)
+
+
+def lifted_scenes(keypoints: Floats, seen: Mask, names: Sequence[str], titles: Sequence[str]) -> go.Figure | None:
+    """Lift poses with the network that comes with the package, and draw those that could be.
+
+    Args:
+        keypoints: [n, K, 2] in image pixels.
+        seen: [n, K] which of them are known.
+        names: of the K keypoints.
+        titles: of the poses.
+
+    Returns:
+        None where none could be lifted.
+
+    Raises:
+        InputError: the keypoints are not Animal-Pose's, or the package came without the network.
+    """
+    nodes = node_indices(names)
+    lifted = Lifter.load(EMBEDDED)(keypoints[:, nodes], seen[:, nodes])
+    known = np.flatnonzero(np.isfinite(lifted.reprojection_error)).tolist()
+    if not known:
+        return None
+    return pose_scenes([to_scene(lifted.points[index]) for index in known], [titles[index] for index in known])
 
 
 def _curve(rows: Sequence[dict[str, float]]) -> go.Figure:

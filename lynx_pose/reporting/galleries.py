@@ -57,9 +57,14 @@ def chosen_rows(runs: Sequence[Run], validation: Validation, count: int) -> list
     finished = [run for run in runs if run in validation]
     if len(finished) > MOST_POSES:
         finished = [run for _, stage, run in stages(runs) if stage == "best" and run in validation]
-    places = np.linspace(0, len(validation.records) - 1, min(count, len(validation.records)))
     labelled = [(run.label, validation[run]) for run in finished]
-    return _readable_rows([(round(place), "", labelled) for place in places], validation)
+    places = spread_places(len(validation.records), count)
+    return _readable_rows([(place, "", labelled) for place in places], validation)
+
+
+def spread_places(animals: int, count: int) -> list[int]:
+    """Return the places of at most `count` animals, spread over all."""
+    return [round(place) for place in np.linspace(0, animals - 1, min(count, animals))]
 
 
 def worst_rows(runs: Sequence[Run], validation: Validation) -> list[GalleryRow]:

@@ -1,5 +1,6 @@
 """The report itself: one HTML file that needs nothing else, and its tables as Markdown and CSV."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from lynx_pose.errors import InputError
 from lynx_pose.files import write_text
 from lynx_pose.metrics.sides import side_shares
 from lynx_pose.reporting.cross_validation import cross_validation_table
@@ -17,8 +19,15 @@ from lynx_pose.reporting.curves import (
     interval_plot,
     prediction_curves,
 )
-from lynx_pose.reporting.galleries import GalleryRow, chosen_rows, learning_row, worst_rows
-from lynx_pose.reporting.html import page_environment
+from lynx_pose.reporting.galleries import (
+    MIN_CONFIDENCE,
+    GalleryRow,
+    chosen_rows,
+    learning_row,
+    spread_places,
+    worst_rows,
+)
+from lynx_pose.reporting.html import figure_html, page_environment
 from lynx_pose.reporting.model_card import write_cards
 from lynx_pose.reporting.published import published_lines, published_predictions, published_tables
 from lynx_pose.reporting.race_table import race_table, read_placings
@@ -42,6 +51,7 @@ from lynx_pose.reporting.weak_points import weak_points_table
 from lynx_pose.sweeps.race import race_sentences
 from lynx_pose.sweeps.sweep_folder import newest_sweep
 
+log = logging.getLogger(__name__)
 PICTURES = 6
 
 
@@ -162,7 +172,7 @@ def _pose_parts(report: Report) -> dict[str, Any]:
     validation, runs = report.validation, report.runs
     chosen = [run for _, _, run in stages(runs) if validation and run in validation]
     if validation is None or not chosen:
-        return {"predictions": "", "correction": "", "galleries": []}
+        return {"predictions": "", "correction": "", "galleries": [], "lifted": ""}
     skeleton = validation.annotations.skeleton
     sizes = {record.image_id: record.image_size for record in validation.annotations.records}
     first = chosen[0]
@@ -171,7 +181,26 @@ def _pose_parts(report: Report) -> dict[str, Any]:
         "correction": correction_plot(validation[first], list(sizes.values()), skeleton.sigmas),
         "correction_of": first.label,
         "galleries": _galleries(runs, validation),
+        "lifted": _lifted(max(chosen, key=lambda run: run.best["AP"]), validation),
+        "lifted_of": max(chosen, key=lambda run: run.best["AP"]).label,
     }
+
+
+def _lifted(run: Run, validation: Validation) -> str:
+    """Draw a run's poses of animals that the galleries show as well in three dimensions; empty for other keypoints."""
+    # Imported here, because it takes long and not all keypoints can be lifted.
+    from lynx_pose.lifting.lifting_page import lifted_scenes
+
+    poses, names = validation[run], validation.annotations.skeleton.names
+    places = spread_places(len(validation.records), PICTURES)
+    titles = [validation.records[place].image_name for place in places]
+    seen = poses.scores[places] > MIN_CONFIDENCE
+    try:
+        figure = lifted_scenes(poses.keypoints[places], seen, names, titles)
+    except InputError as error:
+        log.info("the report goes without a third dimension: %s", error)
+        return ""
+    return figure_html(figure, "lifted") if figure else ""
 
 
 def _galleries(runs: Sequence[Run], validation: Validation) -> list[tuple[str, list[GalleryRow]]]:

@@ -13,6 +13,8 @@ from small_datasets import lynx_pose_content, write_lynx_pose
 from written_runs import write_predictions, write_run
 
 from lynx_pose.errors import InputError
+from lynx_pose.lifting.lifter import node_indices
+from lynx_pose.lifting.lifting_page import lifted_scenes
 from lynx_pose.reporting.galleries import SIDE, chosen_rows, learning_row, worst_rows
 from lynx_pose.reporting.published import published_predictions, published_tables
 from lynx_pose.reporting.report_page import make_report, report, write_report
@@ -231,6 +233,26 @@ def test_one_animal_is_shown_through_the_kept_epochs(staged):
         *("ground truth", "after 1 epoch", "after 11 epochs", "best, after 2 epochs")
     ]
     assert not row.title.startswith("Traps/001")
+
+
+def test_the_best_runs_poses_stand_in_three_dimensions(sweep):
+    page, _ = write_report([sweep])
+    text = page.read_text()
+    assert 'id="lifted"' in text
+    assert "Poses of 1-hrnet-color" in text
+    runs = find_runs([sweep])
+    validation = read_validation(runs)
+    poses, names = validation[runs[0]], validation.annotations.skeleton.names
+    seen = np.ones((1, len(names)), dtype=bool)
+    figure = lifted_scenes(poses.keypoints[:1], seen, names, ["one"])
+    # Across and up they are where the network found them in the image.
+    drawn = {(round(x, 3), round(z, 3)) for line in figure.data for x, z in zip(line.x, line.z, strict=True) if x == x}
+    nodes = node_indices(names)
+    assert drawn == {(round(x, 3), round(-y, 3)) for x, y in poses.keypoints[0, nodes].tolist()}
+    seen[:, nodes[3:]] = False
+    assert lifted_scenes(poses.keypoints[:1], seen, names, ["too few points"]) is None
+    with pytest.raises(InputError, match="finds other keypoints"):
+        lifted_scenes(poses.keypoints[:1], seen, ["beak", *names[1:]], ["another animal"])
 
 
 def test_images_that_are_gone_leave_a_page_without_pictures(sweep, tmp_path):
