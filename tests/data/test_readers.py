@@ -10,6 +10,7 @@ from small_datasets import lynx_pose_content, write_lynx_pose
 from lynx_pose.data.readers import coco_keypoints, czechlynx, lynx_pose_raw
 from lynx_pose.data.skeleton import ANIMAL_POSE_20, LYNX_POSE_NAMES, Skeleton
 from lynx_pose.errors import InputError
+from lynx_pose.formats.camtrap_dp import CamtrapPackage
 from lynx_pose.metrics.object_scale import polygon_area
 
 
@@ -304,7 +305,7 @@ def test_a_camtrap_dp_package_says_where_when_and_who(openfield, tmp_path):
             ["mediaID,deploymentID,timestamp,filePath", "m,b,once,a.jpg"],
             r"line 2: the time 'once' is none",
         ),
-        ("media.csv", ["mediaID,deploymentID,timestamp,filePath", "m,a,x,a.jpg", "n,a,x,b/a.jpg"], "two images called"),
+        ("media.csv", ["mediaID,deploymentID,timestamp,filePath", "m"], "names none of the images"),
         ("media.csv", ["mediaID,deploymentID,timestamp,filePath", "m,a,x,a.jpg"], "names none of the images"),
     ],
 )
@@ -312,6 +313,23 @@ def test_a_package_that_cannot_be_used_is_refused(openfield, tmp_path, table, li
     _camtrap_dp(tmp_path / "package", openfield, **{table: lines})
     with pytest.raises(InputError, match=message):
         _coco(openfield, tmp_path, lambda content: None)(camtrap_dp=str(tmp_path / "package"))
+
+
+def test_cameras_that_call_their_images_alike_are_told_apart_by_folders(tmp_path):
+    files = ("https://x.org/north/1/IMG_1.JPG", "https://x.org/south/1/IMG_1.JPG", "IMG_2.JPG")
+    tables = {
+        "deployments.csv": ["deploymentID", "a", "b"],
+        "media.csv": ["mediaID,deploymentID,timestamp,filePath", *map("m,{},,{}".format, "aba", files)],
+        "observations.csv": ["deploymentID,eventID"],
+    }
+    for name, lines in tables.items():
+        (tmp_path / name).write_text("\n".join(lines))
+    package = CamtrapPackage.read(tmp_path)
+    named = ("north/1/IMG_1.JPG", "south/1/IMG_1.JPG", "IMG_2.JPG", "data/IMG_2.JPG")
+    assert [package(name)["place"] for name in named] == ["a", "b", "a", "a"]
+    assert package("IMG_3.JPG") == {}
+    with pytest.raises(InputError, match=r"several images may be the one that the annotations call 1/IMG_1.JPG"):
+        package("1/IMG_1.JPG")
 
 
 def test_coco_options_are_checked_against_the_skeleton(openfield, tmp_path):

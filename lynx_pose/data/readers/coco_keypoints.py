@@ -12,7 +12,7 @@ from lynx_pose.data.left_right import unpaired_sides
 from lynx_pose.data.skeleton import ANIMAL_POSE_20, Skeleton
 from lynx_pose.errors import InputError
 from lynx_pose.files import fingerprint
-from lynx_pose.formats.camtrap_dp import read_media
+from lynx_pose.formats.camtrap_dp import CamtrapPackage
 from lynx_pose.formats.coco import CocoPose, CocoSizedImage, has_pose, read_categories, read_skeleton
 from lynx_pose.formats.parsing import (
     add_once,
@@ -64,8 +64,8 @@ def read(
     folder = existing_folder(images, "data.images")
     paths = {"train": Path(train).expanduser()} | ({"val": Path(val).expanduser()} if val else {})
     contents = {side: read_annotation_file(path) for side, path in paths.items()}
-    media = read_media(Path(camtrap_dp).expanduser()) if camtrap_dp else {}
-    annotations = read_contents(contents, paths, folder, on_error, fields, media)
+    package = CamtrapPackage.read(Path(camtrap_dp).expanduser()) if camtrap_dp else None
+    annotations = read_contents(contents, paths, folder, on_error, fields, package)
     return replace(annotations, skeleton=_with_names(annotations.skeleton, pairs, upper, lower))
 
 
@@ -75,7 +75,7 @@ def read_contents(
     folder: Path,
     on_error: str,
     fields: Mapping[str, str] | None = None,
-    media: Mapping[str, Mapping[str, str]] | None = None,
+    package: CamtrapPackage | None = None,
 ) -> Annotations:
     """Make annotations of the contents of COCO keypoint files, by side; the paths are for messages."""
     skeletons = [read_skeleton(contents[side], path) for side, path in paths.items()]
@@ -88,9 +88,9 @@ def read_contents(
     skipped: Counter[str] = Counter()
     records: list[PoseRecord] = []
     for side, path in paths.items():
-        file = _File(contents[side], path, side, folder, len(skeletons[0]), named, media or {}, skipped)
+        file = _File(contents[side], path, side, folder, len(skeletons[0]), named, package, skipped)
         records += file.records(on_error)
-    if media and not any(Path(record.image_path).name in media for record in records):
+    if package and not any(record.image_path.name in package.images for record in records):
         raise InputError(
             f"data.camtrap_dp: its media.csv names none of the images of {', '.join(map(str, paths.values()))}; is it "
             "the package of these images?"
@@ -110,7 +110,7 @@ class _File:
         folder: of the images.
         num_keypoints: K.
         fields: what the file calls each of `FIELDS`.
-        media: what else is known of images, by file name.
+        package: says more of the images; None where there is none.
         skipped: counts what cannot be used.
     """
 
@@ -120,7 +120,7 @@ class _File:
     folder: Path
     num_keypoints: int
     fields: Mapping[str, str]
-    media: Mapping[str, Mapping[str, str]]
+    package: CamtrapPackage | None
     skipped: Counter[str]
 
     def records(self, on_error: str) -> list[PoseRecord]:
@@ -160,7 +160,7 @@ class _File:
         image = images.get(annotation.image_id)
         attributes = raw.get("attributes")
         sources = [raw, attributes if isinstance(attributes, dict) else {}, (image and image.model_extra) or {}]
-        told = dict(self.media.get(Path(image.file_name).name, {})) if image else {}
+        told = dict(self.package(image.file_name)) if self.package and image else {}
         for field, key in self.fields.items():
             values = [str(one[key]) for one in sources if isinstance(one.get(key), str | int)]
             if any(values):
