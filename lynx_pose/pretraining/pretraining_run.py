@@ -75,7 +75,15 @@ def pretrain(cfg: DictConfig) -> Mapping[str, float]:
             logger=False,
             default_root_dir=str(folder.path),
         )
-        trainer.fit(task, ckpt_path=checkpoint, weights_only=True)
+        try:
+            trainer.fit(task, ckpt_path=checkpoint, weights_only=True)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise InputError(
+                f"batch_size={cfg.batch_size}: {len(train_crops)} animals leave a batch of one, over whose single "
+                f"cell of features the network cannot average. batch_size={cfg.batch_size + 1}, or a larger input_size"
+            ) from error
         trainer.save_checkpoint(folder.best, weights_only=True)
         files.require_written()
         _finish(folder, task, time.monotonic() - start)

@@ -176,6 +176,16 @@ def test_what_is_missing_is_said(photographs, options, message):
 
 
 @pytest.mark.slow
+def test_a_last_batch_of_one_is_explained(photographs):
+    """Five animals train, one validates; crops of 64 pixels have a single cell of features."""
+    options = ["images=.", "boxes=image", "method=reconstruction", "input_size=64", "batch_size=4"]
+    refused = run("pretrain", *options, "trainer.max_epochs=1", "hydra.run.dir=out", cwd=photographs, check=False)
+    assert refused.returncode == 1
+    assert "batch_size=4: 5 animals leave a batch of one" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["masked", "reconstruction"])
 def test_a_run_that_was_killed_goes_on_to_the_same_weights_which_a_pose_network_takes(photographs, tmp_path, method):
     network = {"masked": ["method.backbone.name=vit_tiny_patch16_224"], "reconstruction": ["optimizer=adam"]}[method]
