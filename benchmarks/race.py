@@ -3,6 +3,11 @@
     python -m lynx_pose.train -m experiment=demo data.images=200 model=tiny,mobilenet_fpn model.input_size=[96,96] \\
         aug=flip,geometric,blur,color,noise,weather seed=1,2,3 model.epochs=12 model.milestones=[8,10] \\
         keep_poses_at=[1,2,5,11]
+    python -m lynx_pose.train -m data=animalpose data.root=... data.train_animals=250 model=mobilenet_fpn \\
+        init=embedded head/codec=udp head.codec.sigma=1.5 model.input_size=[96,96] aug/geometry=gentle \\
+        optimizer=adamw schedule=cosine aug=color_or_noise,geometric,blur,color,noise,weather \\
+        optimizer.lr=2.5e-4,1e-3 seed=1,2,3 loader.batch_size=16 model.epochs=8 keep_poses_at=[0,1,3,7]
+    # or data=synthetic data.images=400
     python benchmarks/race.py multirun/<date>/<time> [--replays 300] [--share 0.35]
 
 Each replay draws three quarters of the cells, an order of the seeds, and the validation images with replacement; the
