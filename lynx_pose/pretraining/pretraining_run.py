@@ -78,16 +78,21 @@ def pretrain(cfg: DictConfig) -> Mapping[str, float]:
         try:
             trainer.fit(task, ckpt_path=checkpoint, weights_only=True)
         except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise InputError(
-                f"batch_size={cfg.batch_size}: {len(train_crops)} animals leave a batch of one, over whose single "
-                f"cell of features the network cannot average. batch_size={cfg.batch_size + 1}, or a larger input_size"
-            ) from error
+            raise _explained(error, cfg.batch_size, len(train_crops)) from None
         trainer.save_checkpoint(folder.best, weights_only=True)
         files.require_written()
         _finish(folder, task, time.monotonic() - start)
     return task.rows[-1]
+
+
+def _explained(error: ValueError, batch_size: int, animals: int) -> Exception:
+    """Turn the error of a batch of one into a message that says what to change; return others as they are."""
+    if "more than 1 value per channel" not in str(error):
+        return error
+    return InputError(
+        f"batch_size={batch_size}: {animals} animals leave a batch of one, over whose single cell of features the "
+        f"network cannot average. batch_size={batch_size + 1}, or a larger input_size"
+    )
 
 
 def _check(cfg: DictConfig) -> None:
