@@ -100,7 +100,10 @@ class PoseDataModule(pl.LightningDataModule):
             InputError: there is none.
         """
         if not self.test_records:
-            raise InputError("side=test: the run has no third side; train with data.test=0.15, or data.test=own")
+            raise InputError(
+                "side=test: the run has no third side; train with data.test=0.15, data.test=own or "
+                "data.test_species=[...]"
+            )
         self.val_records = self.test_records
 
     def setup(self, stage: str) -> None:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ class Selection:
     Args:
         train_species: names of the species to train on; None takes all.
         val_species: names of the species to validate and to test on; None takes all.
+        test_species: names of the species all of whose animals are the third side, and on no other; None has none.
         train_animals: how many animals to train on; None takes all.
         seed: of their draw; each draw contains the smaller ones of the same seed.
     """
@@ -53,6 +54,7 @@ class Selection:
     val_species: Sequence[str] | None = None
     train_animals: int | None = None
     seed: int = 0
+    test_species: Sequence[str] | None = None
 
     def __call__(self, sides: SplitSides) -> SplitSides:
         """Return the chosen records of all sides, in their order.
@@ -60,6 +62,8 @@ class Selection:
         Raises:
             InputError: a side has no animal of a species, or fewer animals than wanted.
         """
+        if self.test_species:
+            return self._with_third_side(sides)
         train = _of_species(sides.train, self.train_species, "data.train_species")
         val = _of_species(sides.val, self.val_species, "data.val_species")
         test = _of_species(sides.test, self.val_species, "data.val_species") if sides.test else []
@@ -69,6 +73,18 @@ class Selection:
             raise InputError(f"data.train_animals={self.train_animals}: there are {len(train)} animals to train on")
         order = np.random.default_rng(self.seed).permutation(len(train))
         return SplitSides([train[index] for index in sorted(order[: self.train_animals])], val, test)
+
+    def _with_third_side(self, sides: SplitSides) -> SplitSides:
+        """Take all animals of the third side's species from the others, and choose of those what is wanted."""
+        if sides.test:
+            raise InputError("data.test_species: goes without data.test, which has a third side already")
+        test = _of_species([*sides.train, *sides.val], self.test_species, "data.test_species")
+        train, val = ([r for r in side if r.species not in (self.test_species or ())] for side in sides[:2])
+        if not train or not val:
+            raise InputError(
+                f"data.test_species: leaves {len(train)} animals to train on and {len(val)} to validate on"
+            )
+        return replace(self, test_species=None)(SplitSides(train, val, []))._replace(test=test)
 
 
 def _of_species(records: Sequence[PoseRecord], species: Sequence[str] | None, option: str) -> list[PoseRecord]:

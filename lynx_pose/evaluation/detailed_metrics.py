@@ -97,8 +97,8 @@ class DetailedMetrics:
             "by_group": metrics_by_field(
                 poses, self._groups(poses, all_records), skeleton, self.resamples, clusters, self.fewest
             ),
-            "by_keypoint": _by_keypoint(poses, skeleton),
-            "by_visibility": _by_visibility(poses),
+            "by_keypoint": by_keypoint(poses, skeleton),
+            "by_visibility": by_visibility(poses),
             "coco": poses.coco_metrics(skeleton.sigmas),
             "AP_eq18": mean_share_above(poses.oks(skeleton.sigmas)),
             "by_size": self._by_size(poses, skeleton, float(box_area(all_records).max())),
@@ -186,7 +186,7 @@ def _by_scale(poses: Poses, skeleton: Skeleton) -> Metrics:
     return {name: scaled.coco_metrics(skeleton.sigmas)["AP"] for name, scaled in found.items()}
 
 
-def _by_keypoint(poses: Poses, skeleton: Skeleton) -> Metrics:
+def by_keypoint(poses: Poses, skeleton: Skeleton) -> Metrics:
     """Return of each keypoint how many are annotated, its median error in pixels, and PCK at 0.05 of the box."""
     longer = np.array([max(record.box[2:]) for record in poses.records])
     found = {}
@@ -199,7 +199,7 @@ def _by_keypoint(poses: Poses, skeleton: Skeleton) -> Metrics:
     return found
 
 
-def _by_visibility(poses: Poses) -> Metrics:
+def by_visibility(poses: Poses) -> Metrics:
     """Return the median error and PCK of visible and of occluded keypoints, where the dataset tells them apart."""
     occluded = np.array([record.occluded for record in poses.records])
     longer = np.array([max(record.box[2:]) for record in poses.records])[:, None]

@@ -8,6 +8,7 @@ group, such as infrared images, where the group has factors of its own (Vovk 201
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +20,31 @@ from lynx_pose.evaluation.calibration import FEWEST, Calibration, part_numbers
 # Crop pixels: smaller expectations count as this, so that a factor cannot explode.
 SMALLEST = 0.5
 FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointErrors:
+    """How sure a network was of N animals that it was not trained on, and how far off.
+
+    Args:
+        confidences: [N, K].
+        errors: [N, K] distances in crop pixels.
+        visible: [N, K], false where there is no true place to compare with.
+        clusters: [N] what belongs together, such as bursts, and so to one part; None keeps animals apart.
+        groups: [N] in each of which a guarantee shall hold by itself, such as the light; None where unknown.
+    """
+
+    confidences: Floats
+    errors: Floats
+    visible: Mask
+    clusters: Sequence[str] | None = None
+    groups: Sequence[str | None] | None = None
+
+    def subset(self, chosen: Mask) -> Self:
+        """The animals where `chosen` [N] is true."""
+        clusters = None if self.clusters is None else list(compress(self.clusters, chosen))
+        groups = None if self.groups is None else list(compress(self.groups, chosen))
+        return type(self)(self.confidences[chosen], self.errors[chosen], self.visible[chosen], clusters, groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,27 +68,13 @@ class Guarantee:
     group_factors: Mapping[str, Floats] = field(default_factory=dict)
 
     @classmethod
-    def fit(
-        cls,
-        confidences: Floats,
-        errors: Floats,
-        visible: Mask,
-        level: float,
-        clusters: Sequence[str] | None = None,
-        by: str | None = None,
-        groups: Sequence[str | None] | None = None,
-        seed: int = 0,
-    ) -> Self:
+    def fit(cls, found: KeypointErrors, level: float, by: str | None = None, seed: int = 0) -> Self:
         """Fit on animals that the network was not trained on.
 
         Args:
-            confidences: [N, K].
-            errors: [N, K] distances in crop pixels.
-            visible: [N, K], false where there is no true place to compare with.
+            found: of N animals; a group of fewer than 30 in one half has no factors.
             level: between 0 and 1.
-            clusters: [N] what belongs together, such as bursts, and so to one half; None keeps animals apart.
             by: name of what groups animals.
-            groups: [N] of the animals; None where unknown. A group of fewer than 30 in one half has no factors.
             seed: of the halves.
 
         Raises:
@@ -70,20 +82,21 @@ class Guarantee:
         """
         if not 0 < level < 1:
             raise InputError(f"guarantee={level}: must lie between 0 and 1")
-        first = part_numbers(len(confidences), 2, clusters, seed) == 0
-        if not (visible[first].any() and visible[~first].any()):
-            raise InputError(f"guarantee={level}: {len(confidences)} animals are too few to fit and to check on others")
-        expected = Calibration.fit(confidences[first], errors[first], visible[first])
-        scaled = errors[~first] / np.maximum(expected(confidences[~first]), SMALLEST)
-        seen = visible[~first]
-        factors = _factors(scaled, seen, level)
+        animals = len(found.errors)
+        first = part_numbers(animals, 2, found.clusters, seed) == 0
+        fitted, checked = found.subset(first), found.subset(~first)
+        if not (fitted.visible.any() and checked.visible.any()):
+            raise InputError(f"guarantee={level}: {animals} animals are too few to fit and to check on others")
+        expected = Calibration.fit(fitted.confidences, fitted.errors, fitted.visible)
+        scaled = checked.errors / np.maximum(expected(checked.confidences), SMALLEST)
+        factors = _factors(scaled, checked.visible, level)
         if not np.isfinite(factors).all():
-            raise InputError(f"guarantee={level}: {len(confidences)} animals are too few; a lower level needs fewer")
-        group = np.array([name or "" for name in groups or [""] * len(first)])[~first]
-        parts = {str(name): group == name for name in np.unique(group) if name}
-        own = {name: _factors(scaled[part], seen[part], level) for name, part in parts.items() if part.sum() >= FEWEST}
-        own = {name: each for name, each in own.items() if np.isfinite(each).all()}
-        return cls(level, expected, factors, len(confidences), by, own)
+            raise InputError(f"guarantee={level}: {animals} animals are too few; a lower level needs fewer")
+        own = {}
+        for name, part in _parts(checked.groups).items():
+            if part.sum() >= FEWEST and np.isfinite(each := _factors(scaled[part], checked.visible[part], level)).all():
+                own[name] = each
+        return cls(level, expected, factors, animals, by, own)
 
     def __call__(self, confidences: Floats, group: str | None = None) -> Floats:
         """Return the radii in crop pixels at confidences [..., K] of animals of a group; None where it is unknown."""
@@ -129,32 +142,32 @@ def upper_quantile(values: Floats, level: float) -> float:
     return float(np.sort(values)[rank - 1]) if rank <= len(values) else math.inf
 
 
-def held_out_coverage(
-    confidences: Floats,
-    errors: Floats,
-    visible: Mask,
-    level: float,
-    clusters: Sequence[str] | None = None,
-    by: str | None = None,
-    groups: Sequence[str | None] | None = None,
-) -> dict[str, float]:
-    """Return the share of keypoints within their radius, each animal's fitted on the others; arguments as for `fit`.
+def held_out_radii(found: KeypointErrors, level: float) -> Floats:
+    """Return the radius [N, K] of each animal's keypoints in crop pixels, fitted on the other animals.
 
-    Returns:
-        The share of all, as `all`, and of each group.
+    Raises:
+        InputError: as of `Guarantee.fit`.
     """
-    fold = part_numbers(len(errors), FOLDS, clusters, seed=1)
-    group: Sequence[str | None] = groups or [None] * len(errors)
-    inside = np.zeros_like(visible)
+    fold = part_numbers(len(found.errors), FOLDS, found.clusters, seed=1)
+    groups = found.groups or [None] * len(found.errors)
+    radii = np.zeros_like(found.errors)
     for number in range(FOLDS):
-        others, mine = np.flatnonzero(fold != number).tolist(), np.flatnonzero(fold == number).tolist()
-        own = clusters and [clusters[index] for index in others]
-        known = [group[index] for index in others]
-        fitted = Guarantee.fit(confidences[others], errors[others], visible[others], level, own, by, known)
-        for index in mine:
-            inside[index] = errors[index] <= fitted(confidences[index], group[index])
-    parts = {name: [one == name for one in group] for name in sorted({name for name in group if name})}
-    shares = {name: inside[part][visible[part]] for name, part in parts.items()}
-    return {"all": float(inside[visible].mean())} | {
+        fitted = Guarantee.fit(found.subset(fold != number), level)
+        for index in np.flatnonzero(fold == number).tolist():
+            radii[index] = fitted(found.confidences[index], groups[index])
+    return radii
+
+
+def held_out_coverage(found: KeypointErrors, level: float) -> dict[str, float]:
+    """Return the share of keypoints within their radius, each fitted on the other animals, of `all` and each group."""
+    inside = found.errors <= held_out_radii(found, level)
+    shares = {name: inside[part][found.visible[part]] for name, part in _parts(found.groups).items()}
+    return {"all": float(inside[found.visible].mean())} | {
         name: float(share.mean()) for name, share in shares.items() if share.size
     }
+
+
+def _parts(groups: Sequence[str | None] | None) -> dict[str, Mask]:
+    """Return by name of a group which of the animals [N] are in it."""
+    known = groups or []
+    return {name: np.array([one == name for one in known]) for name in sorted({one for one in known if one})}

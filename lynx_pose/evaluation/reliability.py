@@ -9,11 +9,11 @@ import plotly.graph_objects as go
 from omegaconf import DictConfig
 
 from lynx_pose.arrays import Floats, Mask
-from lynx_pose.data.crop import crop_box, pixel_side
-from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.data.annotations import PoseRecord
+from lynx_pose.data.crop import CropConvention, crop_box, pixel_side
 from lynx_pose.data.light import light_of
 from lynx_pose.evaluation.calibration import Calibration, part_numbers
-from lynx_pose.evaluation.guarantee import FOLDS, Guarantee, held_out_coverage
+from lynx_pose.evaluation.guarantee import FOLDS, Guarantee, KeypointErrors, held_out_coverage
 from lynx_pose.evaluation.validate import clusters_of, validate_run
 from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.training.run_folder import RunFolder
@@ -94,7 +94,7 @@ def calibrate(
     task, datamodule = validate_run(cfg, folder, folder.best, output)
     poses = task.metric.poses
     assert poses is not None, "validation has computed them"
-    sizes = crop_pixel_sizes(poses, datamodule)[:, None]
+    sizes = crop_pixel_sizes(poses.records, datamodule.input_size, datamodule.crop_convention)[:, None]
     errors = poses.distances / sizes
     clusters = clusters_of(cfg, poses.records)
     expected = held_out_errors(poses.scores, errors, poses.visible, clusters)
@@ -108,15 +108,22 @@ def calibrate(
     if by:
         # As predictions will know it, which have the image alone.
         groups = [*light_of(poses.records)] if by == "light" else [getattr(record, by) for record in poses.records]
-    given = (poses.scores, errors, poses.visible, level, clusters, by, groups)
-    return Calibrated(calibration, Guarantee.fit(*given), held_out_coverage(*given), page)
+    found = KeypointErrors(poses.scores, errors, poses.visible, clusters, groups)
+    return Calibrated(calibration, Guarantee.fit(found, level, by), held_out_coverage(found, level), page)
 
 
-def crop_pixel_sizes(poses: Poses, datamodule: PoseDataModule) -> Floats:
-    """Return [N], the image pixels along the side of a pixel that the network saw of each animal."""
-    width, height = datamodule.input_size
-    convention = datamodule.crop_convention
-    matrices = [convention.matrix(crop_box(record.box, width / height), (width, height)) for record in poses.records]
+def crop_pixel_sizes(
+    records: Sequence[PoseRecord], input_size: tuple[int, int], convention: CropConvention = CropConvention.CLASSIC
+) -> Floats:
+    """Return [N], the image pixels along the side of a pixel that the network saw of each animal.
+
+    Args:
+        records: the animals.
+        input_size: (width, height) of the crop.
+        convention: of the head's codec; the other gives sizes that differ by one part in the crop's width.
+    """
+    width, height = input_size
+    matrices = [convention.matrix(crop_box(record.box, width / height), (width, height)) for record in records]
     return np.array([pixel_side(matrix) for matrix in matrices])
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from lynx_pose.evaluation.detailed_metrics import by_keypoint
 from lynx_pose.evaluation.group_metrics import group_metrics
 from lynx_pose.files import write_text
 from lynx_pose.metrics.sides import side_shares
@@ -35,13 +34,13 @@ def write_cards(runs: Sequence[Run], validation: Validation | None) -> list[Path
 def _intervals(poses: Poses | None, validation: Validation | None) -> dict[str, object]:
     """Return the ends of intervals that images leave, [low, high]; None where the poses are gone."""
     if poses is None or validation is None:
-        return {"ap": None, "error": None, "by_keypoint": [], "sides": None}
+        return {"ap": None, "error": None, "by_keypoint": {}, "sides": None}
     skeleton = validation.annotations.skeleton
     found = group_metrics(poses, [None] * len(poses.records), skeleton, RESAMPLES)["all"]
-    medians = [
-        (name, float(np.median(poses.distances[seen, number])), int(seen.sum()))
-        for number, (name, seen) in enumerate(zip(skeleton.names, poses.visible.T, strict=True))
-        if seen.any()
-    ]
     ap, error = ((found[name]["low"], found[name]["high"]) for name in ("AP", "median_error_px"))
-    return {"ap": ap, "error": error, "by_keypoint": medians, "sides": side_shares(poses, skeleton)}
+    return {
+        "ap": ap,
+        "error": error,
+        "by_keypoint": by_keypoint(poses, skeleton),
+        "sides": side_shares(poses, skeleton),
+    }

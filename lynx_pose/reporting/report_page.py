@@ -28,6 +28,7 @@ from lynx_pose.reporting.galleries import (
     worst_rows,
 )
 from lynx_pose.reporting.html import figure_html, page_environment
+from lynx_pose.reporting.keypoint_table import keypoint_table
 from lynx_pose.reporting.model_card import write_cards
 from lynx_pose.reporting.published import published_lines, published_predictions, published_tables
 from lynx_pose.reporting.race_table import race_table, read_placings
@@ -93,6 +94,7 @@ def make_report(sweeps: Sequence[Path], trust: bool = False) -> Report:
         cross_validation_table(runs),
         scale_table(runs, validation),
         weak_points_table(runs, validation),
+        keypoint_table(runs, validation),
     ]
     return Report(
         runs,

@@ -38,6 +38,10 @@ class Validation:
         """The animals, in the order of all poses."""
         return next(iter(self.poses.values())).records
 
+    def best_of(self, runs: Sequence[Run]) -> Run | None:
+        """Return the run with the highest AP of those whose poses are here; None without any."""
+        return max((run for run in runs if run in self and run.best), key=lambda run: run.best["AP"], default=None)
+
 
 def read_validation(runs: Sequence[Run]) -> Validation | None:
     """Read what the runs predicted.

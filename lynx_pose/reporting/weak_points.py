@@ -21,10 +21,9 @@ def weak_points_table(runs: Sequence[Run], validation: Validation | None) -> Tab
 
     None without poses, or where no field divides the animals.
     """
-    known = [run for run in runs if validation and run in validation and run.best]
-    if validation is None or not known:
+    best = validation.best_of(runs) if validation else None
+    if validation is None or best is None:
         return None
-    best = max(known, key=lambda run: run.best["AP"])
     poses, records = validation[best], validation.records
     fields: dict[str, list[str | None]] = {field: [getattr(r, field) for r in records] for field in FIELDS}
     fields["light"] = [*light_of(records)]

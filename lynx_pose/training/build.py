@@ -67,7 +67,12 @@ def build_datamodule(
         input_size=(width, height),
         split=split_options(cfg),
         selection=Selection(
-            cfg.data.train_species, cfg.data.val_species, cfg.data.train_animals, cfg.data.train_animals_seed
+            cfg.data.train_species,
+            cfg.data.val_species,
+            cfg.data.train_animals,
+            cfg.data.train_animals_seed,
+            # Runs of before there was this third side do not say.
+            cfg.data.get("test_species"),
         ),
         kept_split=kept_split,
         seed=cfg.seed,

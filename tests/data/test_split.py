@@ -89,6 +89,21 @@ def test_a_selection_takes_species_and_a_number_of_animals():
     assert Selection()(sides) == sides
 
 
+def test_species_of_the_third_side_are_on_no_other():
+    names = ["cat", "dog", "cow"]
+    records = [replace(_record(number), species=names[number % 3]) for number in range(60)]
+    sides = SplitOptions("image", fold=1)(records)
+    train, val, test = Selection(test_species=["cat"], train_animals=10)(sides)
+    assert sorted(_ids(test)) == sorted(_ids(records[::3]))
+    assert len(train) == 10
+    assert {record.species for record in (*train, *val)} == {"dog", "cow"}
+    assert _ids(val) == [record.id for record in sides.val if record.species != "cat"]
+    with pytest.raises(InputError, match=r"goes without data\.test"):
+        Selection(test_species=["cat"])(SplitOptions("image", test=0.2)(records))
+    with pytest.raises(InputError, match="leaves 0 animals to train on and 0 to validate on"):
+        Selection(test_species=names)(sides)
+
+
 @pytest.mark.parametrize(
     ("selection", "message"),
     [

@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,9 @@ from written_runs import write_predictions, write_run
 from lynx_pose.errors import InputError
 from lynx_pose.lifting.lifter import node_indices
 from lynx_pose.lifting.lifting_page import lifted_scenes
+from lynx_pose.metrics.validation_metric import Poses
 from lynx_pose.reporting.galleries import SIDE, chosen_rows, learning_row, worst_rows
+from lynx_pose.reporting.keypoint_table import keypoint_table
 from lynx_pose.reporting.published import published_predictions, published_tables
 from lynx_pose.reporting.report_page import make_report, report, write_report
 from lynx_pose.reporting.run_results import find_runs
@@ -51,6 +54,38 @@ def sweep(tmp_path):
     failed = {"best": {}, "error": "out of luck"}
     write_run(folder / "4-r152-blur", data, "r152", "blur", 0.5, 1, status="failed", changes=failed)
     return folder
+
+
+def test_the_keypoints_table_counts_what_it_says(sweep):
+    """200 animals whose hind half is found ten times worse, a third of it hidden; counted animal by animal."""
+    runs = find_runs([sweep])[:1]
+    saved = read_validation(runs)
+    rng = np.random.default_rng(0)
+    first, width = saved.records[0], saved.records[0].box[2]
+    hidden = [(np.arange(20) >= 10) & (rng.random(20) < 1 / 3) for _ in range(200)]
+    records = [replace(first, id=str(number), occluded=mask) for number, mask in enumerate(hidden)]
+    sizes = np.where(np.arange(20) < 10, 0.01, 0.1) * width
+    errors = sizes * rng.exponential(1, (200, 20))
+    places = np.array([record.keypoints for record in records])
+    poses = Poses(records, places + np.stack([errors, 0 * errors], axis=-1), rng.random((200, 20)), np.ones(200))
+    table = keypoint_table(runs, replace(saved, poses={runs[0].folder.path: poses}))
+    rows = {row.name: [cell.text for cell in row.cells] for row in table.rows}
+    seen = [(n, k) for n in range(200) for k in range(20) if records[n].visible[k]]
+    longer = max(first.box[2:])
+    for name, part in {
+        "all": seen,
+        "occluded": [(n, k) for n, k in seen if hidden[n][k]],
+        "visible": [(n, k) for n, k in seen if not hidden[n][k]],
+        "Nose": [(n, k) for n, k in seen if k == saved.annotations.skeleton.names.index("Nose")],
+    }.items():
+        near = [sum(errors[n, k] <= share * longer for n, k in part) / len(part) for share in (0.05, 0.1)]
+        median = np.median([errors[n, k] for n, k in part])
+        assert rows[name][:4] == [str(len(part)), *(f"{share:.3f}" for share in near), f"{median:.1f}"]
+    assert float(rows["all"][5]) == pytest.approx(90, abs=2)
+    names = saved.annotations.skeleton.names
+    # The 0.9 quantile of an exponential is 2.3 times its mean.
+    expected = {name: np.log(10) * size for name, size in zip(names, sizes, strict=True) if name in rows}
+    np.testing.assert_allclose([float(rows[name][4]) for name in expected], list(expected.values()), rtol=0.5)
 
 
 def test_the_table_marks_the_best_of_rows_and_columns(sweep):
@@ -179,7 +214,7 @@ def test_tables_are_written_as_csv(staged, sweep):
     ours = next(row for row in rows if row["row"] == "hrnet")
     assert (ours["published"], float(ours["blur"]), ours["blur detail"]) == ("False", 0.81, "epoch 3")
     assert {path.stem for path in (sweep / "report-tables").iterdir()} == {
-        *("ap", "object_scale", "table1", "table2", "table4", "table5")
+        *("ap", "keypoints", "object_scale", "table1", "table2", "table4", "table5")
     }
     text = (sweep / "report.md").read_text()
     for title in ("Best validation AP", "Table 1:", "Table 2:", "Table 4:", "Table 5:"):
