@@ -22,8 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hydra_plugins.resuming_sweeps._plan import identity
 from lynx_pose.reporting.study import LEVEL, paired_difference
-from lynx_pose.sweeps.plan import identity
+from lynx_pose.sweeps.pose_application import CHANGEABLE
 from lynx_pose.sweeps.race import BEST, WORSE, Race, Standing, stages
 from lynx_pose.sweeps.race_runs import SavedStandings, cells_and_seeds
 from lynx_pose.sweeps.sweep_folder import started_jobs
@@ -91,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     jobs = started_jobs(options.sweep)
     keys = cells_and_seeds([overrides for overrides, _ in jobs])
-    grid = {keys[identity(overrides)]: run for overrides, run in jobs}
+    grid = {keys[identity(overrides, CHANGEABLE)]: run for overrides, run in jobs}
     cells, seeds = list(dict.fromkeys(cell for cell, _ in grid)), sorted({seed for _, seed in grid})
     epochs = next(iter(grid.values())).read_config(trust=True).trainer.max_epochs
     standings, rng = SavedStandings(grid, epochs), np.random.default_rng(0)

@@ -1,6 +1,6 @@
 """Configurations: where they lie, what they describe, what is checked in them, how they compare."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
+from hydra_plugins.resuming_sweeps._option_keys import differing_keys, leaves
 from lynx_pose.errors import InputError
 
 _HERE = Path(__file__).resolve().parent
@@ -67,16 +68,6 @@ OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
 OmegaConf.register_new_resolver("stem", stem, replace=True)
 
 
-def differing_keys(now: DictConfig, then: DictConfig, ignored: Sequence[str] = ()) -> list[str]:
-    """Return the dotted keys in which two configurations differ, without those that are or lie under `ignored`.
-
-    A key that one of them lacks counts as null.
-    """
-    first, second = (dict(_leaves(OmegaConf.to_container(cfg, resolve=False))) for cfg in (now, then))
-    differing = [key for key in {**first, **second} if first.get(key) != second.get(key)]
-    return [key for key in differing if not is_under(key, ignored)]
-
-
 def changed_options(now: DictConfig, then: DictConfig, ignored: Sequence[str]) -> list[str]:
     """Return the options that keep a run from being continued: those that differ, and whether images are cached.
 
@@ -87,20 +78,9 @@ def changed_options(now: DictConfig, then: DictConfig, ignored: Sequence[str]) -
     return changed + differing_keys(now, then, ignored)
 
 
-def _leaves(node: Any, name: str = "") -> list[tuple[str, Any]]:
-    if isinstance(node, Mapping) and node:
-        return [leaf for key, value in node.items() for leaf in _leaves(value, f"{name}.{key}" if name else str(key))]
-    return [(name, node)]
-
-
-def is_under(key: str, prefixes: Sequence[str]) -> bool:
-    """Whether an option, such as `hydra.job.name` or `hydra/launcher`, is one of `prefixes` or lies under one."""
-    return any(key == prefix or key.startswith((f"{prefix}.", f"{prefix}/")) for prefix in prefixes)
-
-
 def missing_options(cfg: DictConfig) -> list[str]:
     """Return the dotted keys that have no default and were not given."""
-    return [key for key, value in _leaves(OmegaConf.to_container(cfg)) if value == "???"]
+    return [key for key, value in leaves(OmegaConf.to_container(cfg)) if value == "???"]
 
 
 class _Options(BaseModel):

@@ -1,7 +1,5 @@
 """The exceptions whose message is all that a user needs."""
 
-import signal
-
 
 class InputError(Exception):
     """A file, record or option of the user's cannot be used.
@@ -13,10 +11,3 @@ class InputError(Exception):
 
 class ProcessError(Exception):
     """Another process of the run failed; the message says which, and how."""
-
-
-def describe_exit(exitcode: int | None) -> str:
-    """Say in words how a process ended."""
-    if exitcode is not None and exitcode < 0:
-        return f"was killed by {signal.Signals(-exitcode).name}"
-    return f"ended with code {exitcode}"

@@ -1,7 +1,6 @@
 """How much of the machine a process has."""
 
 import os
-from dataclasses import dataclass
 
 # Memory for a process that trains the largest network of the thesis on 32 crops of 256 × 256 pixels.
 JOB_GB = 8
@@ -42,29 +41,6 @@ def threads_beside_others(threads: int) -> int:
     if threads < 2 or load < BUSY * cores or cores < (os.cpu_count() or 1):
         return threads
     return max(1, min(threads, round(cores - load)))
-
-
-@dataclass(frozen=True)
-class MachineShare:
-    """One of several equal parts of the machine, for jobs that run at once.
-
-    Args:
-        index: which of the parts, from 0.
-        count: how many there are.
-    """
-
-    index: int
-    count: int
-
-    def cores(self, all_cores: list[int]) -> list[int]:
-        """Return this part of the cores; where there are more parts than cores, they are shared."""
-        first, last = (len(all_cores) * part // self.count for part in (self.index, self.index + 1))
-        return all_cores[first : max(last, first + 1)]
-
-    def gpus(self, all_gpus: list[str], wanted: int) -> list[str]:
-        """Return `wanted` GPUs for each part, in turn; where there are fewer than that, they are shared."""
-        first = self.index * wanted
-        return [all_gpus[(first + offset) % len(all_gpus)] for offset in range(min(wanted, len(all_gpus)))]
 
 
 def free_shared_memory() -> float:

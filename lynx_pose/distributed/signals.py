@@ -1,9 +1,6 @@
 """Keeps our handlers of SIGINT and SIGTERM in place of Lightning's."""
 
-import os
 import signal
-import threading
-from multiprocessing import parent_process
 from types import FrameType
 from typing import Any
 
@@ -59,15 +56,3 @@ def ignore_termination_signals() -> None:
     """
     for number in TERMINATION:
         signal.signal(number, signal.SIG_IGN)
-
-
-def die_with_parent(signal_number: int) -> None:
-    """Send this process a signal when the process that started it is gone."""
-    parent = parent_process()
-    assert parent is not None, "a process that multiprocessing started has a parent"
-
-    def watch() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal_number)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -23,9 +23,10 @@ from pytorch_lightning.plugins.environments import (
 )
 from typing_extensions import override
 
+from hydra_plugins.resuming_sweeps.processes import describe_exit, die_with_parent, redirect_output
 from lynx_pose.cli import plain_message
-from lynx_pose.distributed.signals import die_with_parent, ignore_termination_signals
-from lynx_pose.errors import InputError, ProcessError, describe_exit
+from lynx_pose.distributed.signals import ignore_termination_signals
+from lynx_pose.errors import InputError, ProcessError
 from lynx_pose.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -220,12 +221,3 @@ def log_to_file(path: Path) -> None:
     """Send all that this process says to the end of a file."""
     redirect_output(path)
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s][%(name)s][%(levelname)s] %(message)s", force=True)
-
-
-def redirect_output(path: Path) -> None:
-    """Send all that this process prints to the end of a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(file.fileno(), stream.fileno())

@@ -86,7 +86,7 @@ def prediction_curves(runs: Sequence[Run], validation: Validation) -> str:
     """Draw the percentage of correct predictions over thresholds of 1 to 2,000 pixels (Figure 37)."""
     thresholds = np.unique(np.round(np.logspace(0, np.log10(2000), 120), 2))
     figure = go.Figure()
-    chosen = [(row, name, run) for row, name, run in stages(runs) if run in validation]
+    chosen = stages(validation.of(runs))
     colors = _colors([row for row, _, _ in chosen])
     for row, name, run in chosen:
         poses = validation[run]

@@ -54,9 +54,9 @@ class GalleryRow:
 
 def chosen_rows(runs: Sequence[Run], validation: Validation, count: int) -> list[GalleryRow]:
     """Show animals spread over the validation set, with the poses of all runs, or of the best of each row."""
-    finished = [run for run in runs if run in validation]
+    finished = validation.of(runs)
     if len(finished) > MOST_POSES:
-        finished = [run for _, stage, run in stages(runs) if stage == "best" and run in validation]
+        finished = [run for _, stage, run in stages(finished) if stage == "best"]
     labelled = [(run.label, validation[run]) for run in finished]
     places = spread_places(len(validation.records), count)
     return _readable_rows([(place, "", labelled) for place in places], validation)
@@ -70,7 +70,7 @@ def spread_places(animals: int, count: int) -> list[int]:
 def worst_rows(runs: Sequence[Run], validation: Validation) -> list[GalleryRow]:
     """Show for each row the animal of the baseline's lowest OKS: baseline, no augmentation, best (Figures 40 to 42)."""
     wanted = []
-    found = [(row, stage, run) for row, stage, run in stages(runs) if run in validation]
+    found = stages(validation.of(runs))
     for row in dict.fromkeys(row for row, stage, _ in found if stage == "baseline"):
         own = {stage: run for other, stage, run in found if other == row}
         similarity = validation[own["baseline"]].oks(validation.annotations.skeleton.sigmas)
@@ -82,7 +82,7 @@ def worst_rows(runs: Sequence[Run], validation: Validation) -> list[GalleryRow]:
 
 def learning_row(runs: Sequence[Run], validation: Validation) -> list[GalleryRow]:
     """Show one animal through the epochs of the best run (Figure 44): the baseline's second-lowest OKS."""
-    trained = [run for run in runs if run in validation and _kept_epochs(run)]
+    trained = [run for run in validation.of(runs) if _kept_epochs(run)]
     if not trained:
         return []
     best = max(trained, key=lambda run: run.best["AP"])
@@ -92,9 +92,8 @@ def learning_row(runs: Sequence[Run], validation: Validation) -> list[GalleryRow
         (_after(epoch), read_poses(best.config, path, validation.annotations)) for epoch, path in epochs.items()
     ]
     labelled.append((f"best, {_after(int(best.best['epoch']))}", validation[best]))
-    baselines = [
-        run for row, stage, run in stages(runs) if stage == "baseline" and row == best.row and run in validation
-    ]
+    known = stages(validation.of(runs))
+    baselines = [run for row, stage, run in known if stage == "baseline" and row == best.row]
     hardest = validation[baselines[0]] if baselines else labelled[0][1]
     place = int(np.argsort(hardest.oks(sigmas))[:2][-1])
     return _readable_rows([(place, best.label, labelled)], validation)

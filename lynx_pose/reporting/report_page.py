@@ -172,7 +172,7 @@ def render(report: Report) -> str:
 def _pose_parts(report: Report) -> dict[str, Any]:
     """Return figures and pictures that need the runs' poses; empty where the dataset is gone."""
     validation, runs = report.validation, report.runs
-    chosen = [run for _, _, run in stages(runs) if validation and run in validation]
+    chosen = [run for _, _, run in stages(validation.of(runs))] if validation else []
     if validation is None or not chosen:
         return {"predictions": "", "correction": "", "galleries": [], "lifted": ""}
     skeleton = validation.annotations.skeleton

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig
 from rich.progress import track
 
-from lynx_pose.config import WITHOUT_EFFECT, is_under
+from hydra_plugins.resuming_sweeps._option_keys import is_under
+from lynx_pose.config import WITHOUT_EFFECT
 from lynx_pose.errors import InputError
 from lynx_pose.files import read_json
 from lynx_pose.sweeps.sweep_folder import job_folders

@@ -17,7 +17,7 @@ def search_figures(sweeps: Sequence[Path]) -> str:
     # Imported here, because only searches need Optuna.
     from optuna.trial import TrialState
 
-    from lynx_pose.sweeps.search import importances, read_study
+    from hydra_plugins.resuming_sweeps._search import importances, read_study
 
     study = read_study(searches[0])
     if study is None or len(study.directions) > 1:

@@ -124,7 +124,7 @@ def predictions_table(
         validation: their poses; without, there is no table.
         published: the thesis's, whose rows stand beside ours.
     """
-    chosen = [(row, name, run) for row, name, run in stages(runs) if validation and run in validation]
+    chosen = stages(validation.of(runs)) if validation else []
     if validation is None or not chosen:
         return None
     rows = []

@@ -38,9 +38,13 @@ class Validation:
         """The animals, in the order of all poses."""
         return next(iter(self.poses.values())).records
 
+    def of(self, runs: Sequence[Run]) -> list[Run]:
+        """Return the runs whose poses are here."""
+        return [run for run in runs if run in self]
+
     def best_of(self, runs: Sequence[Run]) -> Run | None:
         """Return the run with the highest AP of those whose poses are here; None without any."""
-        return max((run for run in runs if run in self and run.best), key=lambda run: run.best["AP"], default=None)
+        return max((run for run in self.of(runs) if run.best), key=lambda run: run.best["AP"], default=None)
 
 
 def read_validation(runs: Sequence[Run]) -> Validation | None:

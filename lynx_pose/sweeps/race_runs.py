@@ -15,6 +15,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
+from hydra_plugins.resuming_sweeps._plan import Identity, identity, placed_jobs, quoted
 from lynx_pose.arrays import AnyArray, Floats
 from lynx_pose.errors import InputError
 from lynx_pose.evaluation.saved_poses import read_poses
@@ -22,7 +23,7 @@ from lynx_pose.evaluation.validate import clusters_of
 from lynx_pose.files import read_json, write_json
 from lynx_pose.metrics.bootstrap import image_positions, match_poses, resample_images, resampled_ap
 from lynx_pose.metrics.validation_metric import Poses
-from lynx_pose.sweeps.plan import Identity, Overrides, identity, placed_jobs, quoted
+from lynx_pose.sweeps.pose_application import CHANGEABLE, Overrides
 from lynx_pose.sweeps.race import Placing, Race, Standing, race_sentences, stages
 from lynx_pose.sweeps.sweep_folder import started_jobs
 from lynx_pose.training.build import read_annotations
@@ -144,7 +145,7 @@ class RaceRuns:
         self.launcher, self.epochs, self.hours = launcher, epochs, config.sweep.hours
         self.folder = Path(config.hydra.sweep.dir)
         self.keys = cells_and_seeds(jobs)
-        self.jobs = {self.keys[identity(job)]: job for job in placed_jobs(jobs, config)}
+        self.jobs = {self.keys[identity(job, CHANGEABLE)]: job for job in placed_jobs(jobs, config, CHANGEABLE)}
         self.record: dict[str, Any] = {"stages": [], "placings": []}
         if (self.folder / RECORD).is_file():
             self.record["stages"] = read_json(self.folder / RECORD)["stages"]
@@ -164,7 +165,7 @@ class RaceRuns:
     @property
     def grid(self) -> Grid:
         """Folders of the runs that have begun."""
-        begun = ((identity(overrides), run) for overrides, run in started_jobs(self.folder))
+        begun = ((identity(overrides, CHANGEABLE), run) for overrides, run in started_jobs(self.folder))
         return {self.keys[job]: run for job, run in begun if job in self.keys}
 
     def train(self, cells: Sequence[str], seeds: Sequence[int], epochs: int) -> set[str]:
@@ -215,7 +216,7 @@ class RaceRuns:
 
 def cells_and_seeds(jobs: Sequence[Overrides]) -> dict[Identity, tuple[str, int]]:
     """Return each job's cell, by the options that not all jobs have, and its seed."""
-    identities = [identity(job) for job in jobs]
+    identities = [identity(job, CHANGEABLE) for job in jobs]
     common = frozenset.intersection(*identities)
     found = {}
     for job in identities:
@@ -260,7 +261,7 @@ def _common_length(jobs: Sequence[Overrides], compose: Callable[[Overrides], Dic
     """
     keys, found = cells_and_seeds(jobs), dict[str, Overrides]()
     for job in jobs:
-        found.setdefault(keys[identity(job)][0], job)
+        found.setdefault(keys[identity(job, CHANGEABLE)][0], job)
     configs = {cell: compose(job) for cell, job in found.items()}
     for cell, config in configs.items():
         if not config.fit or config.monitor != "val/AP" or config.data.fold is not None:

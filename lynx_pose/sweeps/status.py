@@ -16,9 +16,10 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from hydra_plugins.resuming_sweeps._plan import Identity, combinations, identity, with_params
 from lynx_pose.errors import InputError
 from lynx_pose.files import read_json
-from lynx_pose.sweeps.plan import Identity, combinations, identity, with_params
+from lynx_pose.sweeps.pose_application import CHANGEABLE
 from lynx_pose.sweeps.sweep_folder import newest_sweep, started_jobs
 from lynx_pose.training.run_folder import RunFolder
 
@@ -106,14 +107,14 @@ def read_states(sweep: Path) -> list[JobState]:
     plan = sweep / "multirun.yaml"
     if not plan.is_file():
         raise InputError(f"{sweep}: is not the folder of a sweep (it has no multirun.yaml)")
-    begun = {identity(overrides): folder for overrides, folder in started_jobs(sweep)}
+    begun = {identity(overrides, CHANGEABLE): folder for overrides, folder in started_jobs(sweep)}
     hydra = OmegaConf.load(plan).hydra
     waiting: list[Identity] = []
     # A search decides its trials as it goes.
     if OmegaConf.select(hydra, "sweeper.objectives") is None:
         given = with_params(OmegaConf.select(hydra, "sweeper.params") or {}, hydra.overrides.task)
         planned = combinations(OverridesParser.create().parse_overrides(given))
-        waiting = [job for job in map(identity, planned) if job not in begun]
+        waiting = [job for job in (identity(one, CHANGEABLE) for one in planned) if job not in begun]
     common = frozenset.intersection(*begun, *waiting) if begun or waiting else frozenset()
     states = [_state(folder, _options(job - common)) for job, folder in begun.items()]
     if (sweep / "race.json").is_file() and read_json(sweep / "race.json")["placings"]:
@@ -167,7 +168,7 @@ def _search(folder: Path) -> str:
     if not (folder / "study.log").is_file():
         return ""
     # Imported here, because only searches need Optuna.
-    from lynx_pose.sweeps.search import describe_search
+    from hydra_plugins.resuming_sweeps._search import describe_search
 
     return describe_search(folder)
 

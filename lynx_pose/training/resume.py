@@ -7,7 +7,8 @@ from pathlib import Path
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lynx_pose.config import WITHOUT_EFFECT, changed_options, differing_keys
+from hydra_plugins.resuming_sweeps._option_keys import differing_keys
+from lynx_pose.config import WITHOUT_EFFECT, changed_options
 from lynx_pose.errors import InputError
 from lynx_pose.training.checkpoint import resumable_checkpoint
 from lynx_pose.training.run_folder import RunFolder

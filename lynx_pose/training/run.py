@@ -219,7 +219,7 @@ def _trial_report(cfg: DictConfig, folder: RunFolder, is_first: bool) -> list[An
     if cfg.sweep.trial is None:
         return []
     # Imported here, because Optuna is needed for searches alone.
-    from lynx_pose.sweeps.search import TrialReport
+    from lynx_pose.training.callbacks.trial_report import TrialReport
 
     sweeper = HydraConfig.get().sweeper if is_first else None
     return [TrialReport(sweeper, folder.path.parent, cfg.sweep.trial)]

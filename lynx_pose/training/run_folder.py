@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from hydra_plugins.resuming_sweeps._job_folder import JobFolder
 from lynx_pose.errors import InputError
 from lynx_pose.files import read_json
 from lynx_pose.training.trusted_config import require_harmless
@@ -125,15 +126,7 @@ class RunFolder:
 
     def is_locked(self) -> bool:
         """Whether a living process on this machine, or on one that shares its file locks, trains here."""
-        if not self.lock.is_file():
-            return False
-        lock = FileLock(self.lock)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        lock.release()
-        return False
+        return JobFolder(self.path).is_locked()
 
     def read_config(self, trust: bool = False) -> DictConfig:
         """Return the run's configuration.

@@ -228,6 +228,37 @@ def test_different_datasets_are_refused(sweep, tmp_path):
         find_runs([sweep])
 
 
+def test_a_sweep_all_of_whose_jobs_failed_has_a_page(sweep, tmp_path):
+    """They failed before they knew their data."""
+    failed = tmp_path / "failed"
+    write_run(failed / "0-r50-blur", tmp_path / "data", "r50", "blur", 0.5, 1, status="failed", changes={"best": {}})
+    path = failed / "0-r50-blur" / "summary.json"
+    known = json.loads(path.read_text())
+    del known["data"]
+    path.write_text(json.dumps(known | {"error": "out of luck"}))
+    page, _ = write_report([failed])
+    assert "out of luck" in page.read_text()
+
+
+def test_of_a_cross_validation_the_fold_with_poses_is_shown(sweep, tmp_path):
+    """The second fold has the higher AP, but validated on other animals than the page shows."""
+    folds = tmp_path / "folds"
+    for fold, ap in enumerate((0.5, 0.9)):
+        source = sweep / "0-hrnet-blur"
+        shutil.copytree(source, folds / f"{fold}-hrnet-blur-fold_{fold}")
+        config = folds / f"{fold}-hrnet-blur-fold_{fold}" / ".hydra" / "config.yaml"
+        config.write_text(config.read_text().replace("fold: null", f"fold: {fold}"))
+        path = config.parent.parent / "summary.json"
+        content = json.loads(path.read_text())
+        content["best"]["AP"] = ap
+        path.write_text(json.dumps(content | {"overrides": [*content["overrides"], f"data.fold={fold}"]}))
+    runs = find_runs([folds])
+    validation = read_validation(runs)
+    table = predictions_table(runs, validation, published_predictions())
+    assert [row.name for row in table.rows if not row.published] == ["hrnet, best (0-hrnet-blur-fold_0)"]
+    assert "Poses on the validation set" in write_report([folds])[0].read_text()
+
+
 def test_no_run_no_report(tmp_path, capsys):
     with pytest.raises(InputError) as error:
         report([tmp_path])

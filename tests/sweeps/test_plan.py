@@ -4,15 +4,17 @@ import json
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from hydra_plugins.resuming_sweeps import MachineShare
+from hydra_plugins.resuming_sweeps._outcome import failure_from_record
+from hydra_plugins.resuming_sweeps._plan import combinations, jobs_left, placed_jobs, with_suffixes
 from lynx_pose import machine
-from lynx_pose.errors import InputError
-from lynx_pose.machine import MachineShare, jobs_at_once
-from lynx_pose.sweeps.outcome import failure_from_summary
-from lynx_pose.sweeps.plan import combinations, jobs_to_run, placed_jobs, with_suffixes
+from lynx_pose.machine import jobs_at_once
+from lynx_pose.sweeps.pose_application import CHANGEABLE, PoseApplication
 from lynx_pose.sweeps.status import read_states, states_table
 from lynx_pose.training.run_folder import RunFolder
 
@@ -57,14 +59,8 @@ def begun(tmp_path):
 
 def _left(folder, *arguments):
     config = _sweep(folder, resume=str(folder))
-    left = jobs_to_run(_jobs(*arguments), config, _composed)
+    left = jobs_left(_jobs(*arguments), config, _composed, PoseApplication())
     return {tuple(job[:2]): job[-1].removeprefix("hydra.sweep.subdir=").strip("'") for job in left}
-
-
-def test_a_new_sweep_has_all_its_jobs(tmp_path):
-    jobs = _jobs("model=a,b", "seed=1,2")
-    assert jobs_to_run(jobs, _sweep(tmp_path), _composed) == jobs
-    assert len(jobs) == 4
 
 
 def test_what_is_not_completed_keeps_its_folder_and_new_jobs_get_new_numbers(begun):
@@ -81,7 +77,7 @@ def test_what_is_not_completed_keeps_its_folder_and_new_jobs_get_new_numbers(beg
 
 def test_names_say_what_tells_jobs_apart():
     def suffixes(*arguments):
-        jobs = with_suffixes(_jobs(*arguments))
+        jobs = with_suffixes(_jobs(*arguments), PoseApplication())
         return [next((one for one in job if one.startswith("sweep.suffix")), "") for job in jobs]
 
     assert suffixes("model=a,b", "aug=x,y") == [""] * 4
@@ -108,34 +104,37 @@ def test_a_name_has_no_part_in_what_is_resumed(begun):
     ],
 )
 def test_another_command_is_refused(begun, arguments, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(CompactHydraException, match=message):
         _left(begun, *arguments)
 
 
 def test_another_configuration_is_refused_with_its_keys(begun):
     config = begun / "0-a" / ".hydra" / "config.yaml"
     config.write_text(config.read_text().replace("lr: 0.1", "lr: 0.5"))
-    with pytest.raises(InputError, match="0-a was configured differently in lr"):
+    with pytest.raises(CompactHydraException, match="0-a was configured differently in lr"):
         _left(begun, "model=a,b", "seed=1,2")
 
 
 def test_a_sweep_that_is_running_is_refused(begun):
-    with RunFolder(begun / "2-b").locked(), pytest.raises(InputError, match="2-b is being trained at this moment"):
+    with (
+        RunFolder(begun / "2-b").locked(),
+        pytest.raises(CompactHydraException, match="2-b is being run at this moment"),
+    ):
         _left(begun, "model=a,b", "seed=1,2")
 
 
 def test_of_two_that_resume_at_once_the_slower_leaves_the_others_job_alone(begun):
     config = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(begun / "2-b")}, "overrides": {"task": []}}})
     with RunFolder(begun / "2-b").locked():
-        returned = failure_from_summary(config, "ended with code 1")
-    assert "is being trained by another process" in str(returned._return_value)
+        returned = failure_from_record(config, PoseApplication(), "ended with code 1")
+    assert "is being run by another process" in str(returned._return_value)
     assert RunFolder(begun / "2-b").read_summary() == {"status": "running"}
-    failure_from_summary(config, "ended with code 1")
+    failure_from_record(config, PoseApplication(), "ended with code 1")
     assert RunFolder(begun / "2-b").read_summary()["status"] == "failed"
 
 
 def test_no_sweep_is_refused(tmp_path):
-    with pytest.raises(InputError, match="holds no sweep"):
+    with pytest.raises(CompactHydraException, match="holds no sweep"):
         _left(tmp_path, "model=a")
 
 
@@ -237,5 +236,5 @@ def test_a_run_on_a_busy_machine_takes_the_threads_that_find_a_core(monkeypatch)
 def test_the_jobs_of_a_race_keep_their_folders_and_take_none_that_cannot_be_read(begun):
     (begun / "7-damaged" / ".hydra").mkdir(parents=True)
     jobs = _jobs("model=a,b", "seed=1,2")
-    placed = [job[-1] for job in placed_jobs(jobs, _sweep(begun, resume=str(begun)))]
+    placed = [job[-1] for job in placed_jobs(jobs, _sweep(begun, resume=str(begun)), CHANGEABLE)]
     assert placed == [f"hydra.sweep.subdir='{name}'" for name in ("0-a", "1-a", "2-b", "8-${name}")]

@@ -12,13 +12,15 @@ import pytorch_lightning as pl
 from commandline import QUICK, processes_of, run, state_of, summary, wait_for
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException
 from omegaconf import OmegaConf
 from pytorch_lightning.demos.boring_classes import BoringModel
 from scipy.stats import ttest_rel
 
+from hydra_plugins.resuming_sweeps._plan import combinations
 from lynx_pose.config import CONF
 from lynx_pose.errors import InputError
-from lynx_pose.sweeps.plan import combinations, require_budget_of_race
+from lynx_pose.sweeps.pose_application import PoseApplication
 from lynx_pose.sweeps.race import BEST, CLOSE, FAILED, UNPAID, WORSE, Race, Standing, behind_leader, stages
 from lynx_pose.sweeps.race_runs import run_race
 from lynx_pose.training.early_end import Pause
@@ -162,8 +164,8 @@ def test_a_race_that_cannot_be_held_is_refused_before_any_run(tmp_path, changed,
 
 @pytest.mark.parametrize("sweep", [{"race": True, "hours": 0}, {"race": False, "hours": 1}])
 def test_a_budget_without_a_race_is_refused(sweep):
-    with pytest.raises(InputError, match="the budget of sweep"):
-        require_budget_of_race(OmegaConf.create(sweep))
+    with pytest.raises(CompactHydraException, match="the budget of sweep"):
+        PoseApplication().check(OmegaConf.create({"sweep": sweep}))
 
 
 def test_a_run_that_was_killed_as_it_paused_does_not_go_on(tmp_path):

@@ -10,14 +10,16 @@ import pytest
 from commandline import QUICK, processes_of, run, summary, wait_for
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from hydra_plugins.resuming_sweeps import _search as search
 from lynx_pose.config import CONF
-from lynx_pose.errors import InputError
-from lynx_pose.sweeps import search
+from lynx_pose.sweeps.pose_application import PoseApplication
 
 MANY = ["hydra.sweeper.objectives=[AP,images_per_second]", "hydra.sweeper.directions=[maximize,maximize]"]
+APPLICATION = PoseApplication()
 SPACE = {"optimizer.lr": FloatDistribution(1e-4, 1e-2, log=True)}
 
 
@@ -57,7 +59,7 @@ def test_what_is_searched():
     ],
 )
 def test_what_cannot_be_searched_is_refused(arguments, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(CompactHydraException, match=message):
         _space(*arguments)
 
 
@@ -80,7 +82,7 @@ def _searched(folder, interrupted=()):
     while True:
         # A new process, or the same: the study is opened anew.
         study = search.open_study(sweeper, folder, SPACE)
-        search.tell_results(study, folder, ended=False)
+        search.tell_results(study, folder, APPLICATION, ended=False)
         trials = search.next_trials(study, sweeper, folder, SPACE, 4)
         if not trials:
             return study
@@ -89,7 +91,7 @@ def _searched(folder, interrupted=()):
         for trial in trials[: 2 if lost else None]:
             _write(folder, trial.number, _optimum(trial.params["optimizer.lr"]))
         if not lost:
-            search.tell_results(study, folder, ended=True)
+            search.tell_results(study, folder, APPLICATION, ended=True)
 
 
 def test_a_search_that_was_lost_twice_ends_with_what_another_one_finds(tmp_path):
@@ -109,7 +111,7 @@ def test_what_was_found_and_what_mattered_is_said(tmp_path):
     assert search.describe_search(tmp_path) == ""
     for trial in search.next_trials(study, sweeper, tmp_path, space, 30):
         _write(tmp_path, trial.number, _optimum(trial.params["optimizer.lr"]))
-    search.tell_results(study, tmp_path, ended=True)
+    search.tell_results(study, tmp_path, APPLICATION, ended=True)
     best = max(study.trials, key=lambda trial: _optimum(trial.params["optimizer.lr"]))
     first, second = search.describe_search(tmp_path).splitlines()
     assert first.startswith(f"best of 30 trials: {best.number}, AP {best.value:.4f}, optimizer.lr=")
@@ -127,21 +129,21 @@ def test_a_search_goes_on_in_a_folder_that_was_moved(tmp_path):
 
 
 def test_a_folder_with_a_search_is_resumed_and_not_begun_anew(tmp_path):
-    with pytest.raises(InputError, match="holds no sweep"):
-        search.require_folder(tmp_path, str(tmp_path))
+    with pytest.raises(CompactHydraException, match="holds no sweep"):
+        search.require_folder(tmp_path, True, APPLICATION)
     (tmp_path / "multirun.yaml").write_text("")
-    search.require_folder(tmp_path, str(tmp_path))
-    with pytest.raises(InputError, match="holds a sweep already; go on with it by"):
-        search.require_folder(tmp_path, None)
+    search.require_folder(tmp_path, True, APPLICATION)
+    with pytest.raises(CompactHydraException, match="holds a sweep already; go on with it by"):
+        search.require_folder(tmp_path, False, APPLICATION)
 
 
 def test_a_search_without_a_result_is_a_failure(tmp_path):
     sweeper = _sweeper("hydra.sweeper.trials=2")
     study = search.open_study(sweeper, tmp_path, SPACE)
     search.next_trials(study, sweeper, tmp_path, SPACE, 2)
-    search.tell_results(study, tmp_path, ended=True)
-    with pytest.raises(InputError, match="no trial came to its end"):
-        search.log_best(study, [])
+    search.tell_results(study, tmp_path, APPLICATION, ended=True)
+    with pytest.raises(CompactHydraException, match="no trial came to its end"):
+        search.log_best(study, [], APPLICATION)
 
 
 def test_failed_and_pruned_trials_are_told_and_none_runs_twice(tmp_path):
@@ -153,7 +155,7 @@ def test_failed_and_pruned_trials_are_told_and_none_runs_twice(tmp_path):
         strict=True,
     ):
         _write(tmp_path, trial.number, ap, status)
-    search.tell_results(study, tmp_path, ended=True)
+    search.tell_results(study, tmp_path, APPLICATION, ended=True)
     states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
     assert [trial.state for trial in study.trials] == states
     assert search.next_trials(study, sweeper, tmp_path, SPACE, 3) == []
@@ -174,13 +176,13 @@ def test_failed_and_pruned_trials_are_told_and_none_runs_twice(tmp_path):
 )
 def test_a_study_that_cannot_be_used_is_refused(tmp_path, overrides, space, message):
     search.open_study(_sweeper(), tmp_path, SPACE)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(CompactHydraException, match=message):
         search.open_study(_sweeper(*overrides), tmp_path, space)
 
 
 def test_one_process_searches_in_a_folder(tmp_path):
     again = search.only_search(tmp_path)
-    with search.only_search(tmp_path), pytest.raises(InputError, match="is searched by another process"):
+    with search.only_search(tmp_path), pytest.raises(CompactHydraException, match="is searched by another process"):
         again.__enter__()
 
 

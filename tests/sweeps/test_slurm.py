@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -34,11 +35,12 @@ def slurm():
 def _job_ids(sweep, count):
     """Return the ids of a sweep's SLURM jobs, once they are submitted, in the order of the sweep's jobs."""
 
-    def names():
-        return [path.name for path in (sweep / ".submitit").glob("[0-9]*_*")]
+    wait_for(lambda: len(_submitted(sweep)) == count)
+    return sorted(_submitted(sweep), key=lambda name: int(name.split("_")[1]))
 
-    wait_for(lambda: len(names()) == count)
-    return sorted(names(), key=lambda name: int(name.split("_")[1]))
+
+def _submitted(sweep):
+    return [path.name for path in (sweep / ".submitit").glob("[0-9]*_*")]
 
 
 def _in_queue(job_id):
@@ -106,3 +108,24 @@ def test_a_run_on_two_nodes(data, tmp_path):
         assert summary(folder)["processes"] == 2
         assert (folder / "rank-1.log").is_file()
     assert (started / "metrics.csv").read_text() == (tmp_path / "sweep" / "0-tiny-flip" / "metrics.csv").read_text()
+
+
+@pytest.mark.slow
+def test_a_search_of_slurm_jobs_goes_on_after_its_process_was_killed(data, tmp_path):
+    """The jobs that run then come to their end without it, and are submitted once."""
+    sweep = tmp_path / "sweep"
+    options = ["data=lynx", f"data.root={data}", *SMALL, *QUEUE, "logger=none", "aug=flip", "trainer.max_epochs=40"]
+    options += ["hydra/sweeper=optuna", "optimizer.lr=interval(1e-4,1e-2)", "hydra.sweeper.trials=4"]
+    options += ["hydra.sweeper.at_once=2"]
+    command = [sys.executable, "-m", "lynx_pose.train", "-m", *options, f"hydra.sweep.dir={sweep}"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | HERE)
+    wait_for(lambda: len(list(sweep.glob("[01]-*/checkpoints/last.ckpt"))) == 2, 200)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    refused = run("train", "-m", *options, f"sweep.resume={sweep}", cwd=tmp_path, check=False, **HERE)
+    assert "is being run at this moment" in refused.stderr
+    wait_for(lambda: not any(_in_queue(name) for name in _submitted(sweep)), 200)
+    again = run("train", "-m", *options, f"sweep.resume={sweep}", cwd=tmp_path, **HERE)
+    assert "search: 4 completed" in again.stdout
+    assert len(_submitted(sweep)) == 4
+    assert [summary(path)["status"] for path in sorted(sweep.glob("[0-9]-*"))] == ["completed"] * 4

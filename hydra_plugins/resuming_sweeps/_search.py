@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import pytorch_lightning as pl
 from filelock import FileLock, Timeout
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.errors import CompactHydraException, InstantiationException
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from lynx_pose.config import instantiate
-from lynx_pose.errors import InputError
-from lynx_pose.sweeps.sweep_folder import job_number
-from lynx_pose.training.run_folder import RunFolder
+from hydra_plugins.resuming_sweeps._application import Application
+from hydra_plugins.resuming_sweeps._job_folder import RECORD, JobFolder, job_number
 
 log = logging.getLogger(__name__)
 # Fewer completed trials say nothing of what mattered.
@@ -38,7 +37,7 @@ def search_space(overrides: Sequence[Override], is_group: Callable[[str], bool])
         is_group: whether an option chooses among configurations.
 
     Raises:
-        InputError: an interval of an option that has choices only, or nothing to search over.
+        CompactHydraException: an interval of an option that has choices only, or nothing to search over.
     """
     space: Space = {}
     fixed = []
@@ -47,11 +46,11 @@ def search_space(overrides: Sequence[Override], is_group: Callable[[str], bool])
         if not override.is_sweep_override():
             fixed.append(str(override.input_line))
         elif isinstance(value, IntervalSweep | RangeSweep) and is_group(key):
-            raise InputError(f"{override.input_line}: {key}= has choices, so give some: {key}=one,another")
+            raise CompactHydraException(f"{override.input_line}: {key}= has choices, so give some: {key}=one,another")
         else:
             space[key] = _distribution(override)
     if not space:
-        raise InputError("hydra/sweeper=optuna: nothing to search over; give an interval or several values")
+        raise CompactHydraException("hydra/sweeper=optuna: nothing to search over; give an interval or several values")
     return space, fixed
 
 
@@ -60,7 +59,7 @@ def _distribution(override: Override) -> BaseDistribution:
     if isinstance(value, IntervalSweep):
         low, high = value.start, value.end
         if low is None or high is None or not low < high:
-            raise InputError(f"{override.input_line}: an interval needs a lower and a higher end")
+            raise CompactHydraException(f"{override.input_line}: an interval needs a lower and a higher end")
         if isinstance(low, int) and isinstance(high, int):
             return IntDistribution(low, high, log="log" in value.tags)
         return FloatDistribution(low, high, log="log" in value.tags or (low > 0 and high / low >= DECADE))
@@ -77,42 +76,46 @@ def open_study(sweeper: DictConfig, folder: Path, space: Space | None = None) ->
         space: that is searched; None takes that of the study.
 
     Raises:
-        InputError: the storage cannot be reached, or holds a study of another space.
+        CompactHydraException: the storage cannot be reached, or holds a study of another space.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     directions = list(sweeper.directions)
     if len(directions) != len(sweeper.objectives) or not set(directions) <= {"maximize", "minimize"}:
-        raise InputError(
+        raise CompactHydraException(
             f"hydra.sweeper.directions={directions}: {len(sweeper.objectives)} objectives need as many of maximize and "
             "minimize"
         )
     if len(directions) > 1 and not sweeper.pruner._target_.endswith("NopPruner"):
-        raise InputError("hydra/sweeper/pruner: trials of several objectives cannot be pruned; choose pruner=none")
+        raise CompactHydraException(
+            "hydra/sweeper/pruner: trials of several objectives cannot be pruned; choose pruner=none"
+        )
     try:
         study = optuna.create_study(
             storage=_storage(sweeper.storage, folder),
             # In its own folder its name is always the same, so that the folder may be moved.
             study_name=sweeper.study or (str(folder.resolve()) if sweeper.storage else STUDY),
-            sampler=instantiate(sweeper.sampler),
-            pruner=instantiate(sweeper.pruner),
+            sampler=instantiate(sweeper.sampler, _convert_="all"),
+            pruner=instantiate(sweeper.pruner, _convert_="all"),
             directions=directions,
             load_if_exists=True,
         )
         if space is not None:
             _require_space(study, {key: str(distribution) for key, distribution in space.items()}, folder)
             study.set_user_attr("objectives", list(sweeper.objectives))
-    except InputError:
+    except (CompactHydraException, InstantiationException):
         raise
     except Exception as error:  # each database has errors of its own
-        raise InputError(f"hydra.sweeper.storage={sweeper.storage}: cannot be used ({_first_line(error)})") from None
+        raise CompactHydraException(
+            f"hydra.sweeper.storage={sweeper.storage}: cannot be used ({_first_line(error)})"
+        ) from None
     return study
 
 
 def _require_space(study: Study, described: Mapping[str, str], folder: Path) -> None:
     known = study.user_attrs.get("space")
     if known not in (None, described):
-        raise InputError(
-            f"sweep.resume={folder}: the study searches {_listed(known)}, this command {_listed(described)}. Repeat "
+        raise CompactHydraException(
+            f"{folder}: the study searches {_listed(known)}, this command {_listed(described)}. Repeat "
             "the search's own options, or start a new one"
         )
     study.set_user_attr("space", described)
@@ -138,17 +141,18 @@ def _storage(storage: str | None, folder: Path) -> Any:
     return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
 
 
-def require_folder(folder: Path, resume: str | None) -> None:
+def require_folder(folder: Path, resume: bool, application: Application) -> None:
     """Refuse to resume what is no sweep, and to begin anew where a search lies.
 
     Raises:
-        InputError: it says which.
+        CompactHydraException: it says which.
     """
     begun = (folder / "multirun.yaml").is_file()
-    if resume is not None and not begun:
-        raise InputError(f"sweep.resume={resume}: {folder} holds no sweep")
-    if resume is None and begun:
-        raise InputError(f"{folder}: holds a sweep already; go on with it by sweep.resume={folder}, or choose another")
+    if resume and not begun:
+        raise CompactHydraException(f"{application.sweeper_options}.resume: {folder} holds no sweep")
+    if begun and not resume:
+        go_on = application.resume_options(folder)
+        raise CompactHydraException(f"{folder}: holds a sweep already; go on with it by {go_on}, or choose another")
 
 
 @contextmanager
@@ -156,14 +160,16 @@ def only_search(folder: Path) -> Iterator[None]:
     """Let no other process search in a folder.
 
     Raises:
-        InputError: another one does.
+        CompactHydraException: another one does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".search.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise InputError(f"{folder}: is searched by another process at this moment; wait for it or stop it") from None
+        raise CompactHydraException(
+            f"{folder}: is searched by another process at this moment; wait for it or stop it"
+        ) from None
     try:
         yield
     finally:
@@ -191,7 +197,7 @@ def next_trials(
     asked = []
     for number in range(count, min(count + room, sweeper.trials)):
         if "seed" in sweeper.sampler:
-            study.sampler = instantiate(sweeper.sampler, seed=sweeper.sampler.seed + number)
+            study.sampler = instantiate(sweeper.sampler, _convert_="all", seed=sweeper.sampler.seed + number)
         asked.append(study.ask(space))
         asked[-1].set_user_attr("sweep", str(folder.resolve()))
     return [*left, *asked]
@@ -214,84 +220,62 @@ def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def tell_results(study: Study, folder: Path, ended: bool) -> None:
-    """Note what became of the trials that are not settled, by the summaries of their runs.
+def tell_results(study: Study, folder: Path, application: Application, ended: bool) -> None:
+    """Note what became of the trials that are not settled, by the records of their jobs.
 
     Args:
         study: of the sweep.
         folder: of the sweep.
+        application: whose trials they are.
         ended: whether none of them runs any more; else those without a result go on when the sweep is resumed.
 
     Raises:
-        InputError: a run has no such metric.
+        CompactHydraException: a job has no such result, or runs at this moment, as SLURM's do without the sweep.
     """
-    runs = {job_number(path.name): RunFolder(path) for path in folder.iterdir() if path.is_dir()}
+    jobs = {job_number(path.name): path for path in folder.iterdir() if path.is_dir()}
     for trial in unsettled_trials(study, folder):
-        run = runs.get(trial.number)
-        summary = run.read_summary() if run and run.summary.is_file() else {"status": "failed"}
-        if summary["status"] == "completed":
-            study.tell(trial.number, [_objective(summary, name, folder) for name in study.user_attrs["objectives"]])
-        elif summary["status"] == "pruned":
+        path = jobs.get(trial.number)
+        job = path and JobFolder(path, application.record or RECORD)
+        record = job.read_record() if job and job.record.is_file() else {"status": "failed"}
+        if record["status"] == "completed":
+            results = application.results(record)
+            study.tell(trial.number, [_objective(results, name) for name in study.user_attrs["objectives"]])
+        elif record["status"] == "pruned":
             study.tell(trial.number, state=TrialState.PRUNED)
         elif ended:
             study.tell(trial.number, state=TrialState.FAIL)
+        elif job and job.is_locked():
+            option = f"{application.sweeper_options}.resume"
+            raise CompactHydraException(f"{option}: {job.path} is being run at this moment; wait for it or stop it")
 
 
-def _objective(summary: dict[str, Any], name: str, folder: Path) -> float:
-    values = {**summary, **(summary.get("best") or {})}
-    if not isinstance(values.get(name), float | int):
-        known = ", ".join(key for key, value in values.items() if isinstance(value, float | int))
-        raise InputError(f"hydra.sweeper.objectives: {name!r} is no number of a run's summary; there are {known}")
-    return float(values[name])
+def _objective(results: Mapping[str, Any], name: str) -> float:
+    if not isinstance(results.get(name), float | int):
+        known = ", ".join(key for key, value in results.items() if isinstance(value, float | int))
+        raise CompactHydraException(
+            f"hydra.sweeper.objectives: {name!r} is no number of a job's results; there are {known}"
+        )
+    return float(results[name])
 
 
-class TrialReport(pl.Callback):
-    """Tells the study how a trial does, epoch by epoch, and ends it where the pruner says that it cannot win.
-
-    Args:
-        sweeper: `hydra.sweeper` of the configuration; None in processes other than rank 0.
-        folder: of the sweep.
-        number: of the trial.
-    """
-
-    def __init__(self, sweeper: DictConfig | None, folder: Path, number: int):
-        self.pruned = False
-        self._trial: optuna.Trial | None = None
-        if sweeper is None or len(sweeper.objectives) > 1:
-            return
-        (self._metric,) = sweeper.objectives
-        study = open_study(sweeper, folder)
-        known = study.get_trials(deepcopy=False)[number]
-        self._trial = optuna.Trial(study, known._trial_id)
-
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Report the epoch's metric, and end the run where it is to be pruned."""
-        pruned = False
-        value = trainer.callback_metrics.get(f"val/{self._metric}") if self._trial else None
-        if self._trial and value is not None and not trainer.sanity_checking:
-            self._trial.report(float(value), trainer.current_epoch)
-            pruned = self._trial.should_prune()
-        # All processes end together.
-        self.pruned = bool(trainer.strategy.broadcast(pruned))
-        trainer.should_stop = trainer.should_stop or self.pruned
-
-
-def log_best(study: Study, fixed: Sequence[str]) -> None:
+def log_best(study: Study, fixed: Sequence[str], application: Application) -> None:
     """Say which options were best, as a command line that repeats them.
 
     Raises:
-        InputError: no trial came to its end.
+        CompactHydraException: no trial came to its end.
     """
     names = study.user_attrs["objectives"]
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
     counts = [f"{states.count(state)} {name}" for state, name in STATES.items() if states.count(state)]
     log.info("search: %s", ", ".join(counts))
     if TrialState.COMPLETE not in states:
-        raise InputError("hydra/sweeper=optuna: no trial came to its end; the table says what became of each")
+        raise CompactHydraException(
+            "hydra/sweeper=optuna: no trial came to its end; the table says what became of each"
+        )
     best = study.best_trials if len(names) > 1 else [study.best_trial]
     for trial in best:
         values = ", ".join(f"{name} {value:.4f}" for name, value in zip(names, trial.values, strict=True))
-        command = shlex.join(["python", "-m", "lynx_pose.train", *fixed, *trial_overrides(trial)])
+        command = shlex.join([*application.command(), *fixed, *trial_overrides(trial)])
         log.info("trial %d, %s:\n  %s", trial.number, values, command)
 
 
