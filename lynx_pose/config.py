@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import hydra.utils
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -21,6 +22,15 @@ CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if fold
 WITHOUT_EFFECT = ("ckpt", "sweep", "stop", "logger", "hydra", "data.cache", "data.cache_gb", "loader.num_workers")
 
 
+# From Hydra 1.4 on, whoever makes an object says which classes may be made. Ours are judged where a configuration of
+# others is read (training/trusted_config.py); what a user types is the user's own.
+_UNCHECKED: dict[str, Any] = (
+    {"_execution_whitelist_": hydra.utils.UNSAFE_DISABLE_EXECUTION_CHECKS}
+    if hasattr(hydra.utils, "UNSAFE_DISABLE_EXECUTION_CHECKS")
+    else {}
+)
+
+
 def instantiate(node: DictConfig, **arguments: Any) -> Any:
     """Make the object that a configuration describes by its `_target_`, with plain lists and dictionaries as arguments.
 
@@ -32,7 +42,7 @@ def instantiate(node: DictConfig, **arguments: Any) -> Any:
         InputError: the object could not be made from what the user gave; without Hydra's wrapping.
     """
     try:
-        return hydra_instantiate(node, _convert_="all", **arguments)
+        return hydra_instantiate(node, _convert_="all", **_UNCHECKED, **arguments)
     except InstantiationException as error:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None

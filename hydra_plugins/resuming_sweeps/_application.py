@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class MachineShare:
 class Application:
     """Answers for any application; one that knows more derives from it.
 
-    `hydra.sweeper.application` and `hydra.launcher.application` name its class by `_target_`.
+    `hydra.sweeper.application` and `hydra.launcher.application` name its class.
 
     Attributes:
         record: the file in a job's folder in which the application itself notes how the job stands, as JSON with
@@ -148,3 +149,12 @@ class Application:
 
     def show_end(self, folder: Path) -> None:
         """Show what became of a sweep."""
+
+
+def make_application(path: str | None) -> Application:
+    """Make the application that an option names as `module.Class`; None serves any."""
+    if path is None:
+        return Application()
+    module, _, name = path.rpartition(".")
+    application: Application = getattr(import_module(module), name)()
+    return application

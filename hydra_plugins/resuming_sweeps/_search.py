@@ -4,6 +4,7 @@ import logging
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ JOURNAL, STUDY = "study.log", "search"
 # Of an interval's ends, from which it is searched by its logarithm.
 DECADE = 10
 Space = dict[str, BaseDistribution]
+# By the installed Hydra.
+ACCEPTED = signature(instantiate).parameters
 
 
 def search_space(overrides: Sequence[Override], is_group: Callable[[str], bool]) -> tuple[Space, list[str]]:
@@ -94,8 +97,8 @@ def open_study(sweeper: DictConfig, folder: Path, space: Space | None = None) ->
             storage=_storage(sweeper.storage, folder),
             # In its own folder its name is always the same, so that the folder may be moved.
             study_name=sweeper.study or (str(folder.resolve()) if sweeper.storage else STUDY),
-            sampler=instantiate(sweeper.sampler, _convert_="all"),
-            pruner=instantiate(sweeper.pruner, _convert_="all"),
+            sampler=_make(sweeper.sampler),
+            pruner=_make(sweeper.pruner),
             directions=directions,
             load_if_exists=True,
         )
@@ -109,6 +112,13 @@ def open_study(sweeper: DictConfig, folder: Path, space: Space | None = None) ->
             f"hydra.sweeper.storage={sweeper.storage}: cannot be used ({_first_line(error)})"
         ) from None
     return study
+
+
+def _make(node: DictConfig, **arguments: Any) -> Any:
+    """Make the sampler or pruner that a configuration describes."""
+    # From Hydra 1.4 on, whoever makes an object says of which packages it may be.
+    allowed = {"_execution_whitelist_": ["optuna.*", "optunahub.*"]} if "_execution_whitelist_" in ACCEPTED else {}
+    return instantiate(node, _convert_="all", **allowed, **arguments)
 
 
 def _require_space(study: Study, described: Mapping[str, str], folder: Path) -> None:
@@ -197,7 +207,7 @@ def next_trials(
     asked = []
     for number in range(count, min(count + room, sweeper.trials)):
         if "seed" in sweeper.sampler:
-            study.sampler = instantiate(sweeper.sampler, _convert_="all", seed=sweeper.sampler.seed + number)
+            study.sampler = _make(sweeper.sampler, seed=sweeper.sampler.seed + number)
         asked.append(study.ask(space))
         asked[-1].set_user_attr("sweep", str(folder.resolve()))
     return [*left, *asked]

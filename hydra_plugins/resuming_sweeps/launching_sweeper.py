@@ -13,7 +13,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.resuming_sweeps._application import Application
+from hydra_plugins.resuming_sweeps._application import make_application
 
 
 class LaunchingSweeper(Sweeper):
@@ -22,7 +22,7 @@ class LaunchingSweeper(Sweeper):
     Args:
         params: values that a configuration sweeps over; those of the command line come after them.
         resume: whether to complete the sweep that lies in `hydra.sweep.dir`; any value but false and null does.
-        application: what is to be known of it.
+        application: class of what is to be known of it, as `module.Class`; None serves any.
     """
 
     launcher: Launcher
@@ -31,11 +31,11 @@ class LaunchingSweeper(Sweeper):
         self,
         params: dict[str, str] | None = None,
         resume: bool | str | None = None,
-        application: Application | None = None,
+        application: str | None = None,
     ):
         self.params = params or {}
         self.resume = bool(resume)
-        self.application = application or Application()
+        self.application = make_application(application)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the configured launcher."""

@@ -8,7 +8,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.resuming_sweeps._application import Application
+from hydra_plugins.resuming_sweeps._application import make_application
 
 
 class LocalLauncher(Launcher):
@@ -17,15 +17,15 @@ class LocalLauncher(Launcher):
     Args:
         jobs: how many run at once; each gets an equal share of the cores and of the GPUs. None takes as many as the
             machine carries.
-        application: what is to be known of it.
+        application: class of what is to be known of it, as `module.Class`; None serves any.
         limits: `timeout`, seconds that a job may take; `retries`, how often one is started again that was killed or
             took too long; `fail_fast`, whether the first that fails ends the sweep. They are read from the
             configuration of each job, because jobs may differ in them.
     """
 
-    def __init__(self, jobs: int | None = None, application: Application | None = None, **limits: Any):
+    def __init__(self, jobs: int | None = None, application: str | None = None, **limits: Any):
         self.jobs = jobs
-        self.application = application or Application()
+        self.application = make_application(application)
         self.config: Any = None
         self.hydra_context: Any = None
 

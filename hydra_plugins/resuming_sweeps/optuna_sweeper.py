@@ -8,7 +8,6 @@ from hydra.errors import CompactHydraException
 from omegaconf import OmegaConf
 from typing_extensions import override
 
-from hydra_plugins.resuming_sweeps._application import Application
 from hydra_plugins.resuming_sweeps.launching_sweeper import LaunchingSweeper
 
 
@@ -29,7 +28,7 @@ class OptunaSweeper(LaunchingSweeper):
         self,
         params: dict[str, str] | None = None,
         resume: bool | str | None = None,
-        application: Application | None = None,
+        application: str | None = None,
         trials: int = 20,
         at_once: int | None = None,
         **options: Any,

@@ -11,7 +11,7 @@ from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf, SlurmQue
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as SubmititSlurmLauncher
 from omegaconf import OmegaConf
 
-from hydra_plugins.resuming_sweeps._application import Application
+from hydra_plugins.resuming_sweeps._application import make_application
 
 
 @dataclass
@@ -31,13 +31,13 @@ class SlurmLauncher(SubmititSlurmLauncher):
     """Waits for all jobs, whatever becomes of each; the plugin's own gives up the sweep with the first that is lost.
 
     Args:
-        application: what is to be known of it.
+        application: class of what is to be known of it, as `module.Class`; None serves any.
         params: of hydra-submitit-launcher.
     """
 
-    def __init__(self, application: Application | None = None, **params: Any):
+    def __init__(self, application: str | None = None, **params: Any):
         super().__init__(**params)
-        self.application = application or Application()
+        self.application = make_application(application)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submit the jobs as one array and return what became of each, in their order."""

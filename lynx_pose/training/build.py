@@ -44,7 +44,7 @@ def build_augmentation(cfg: DictConfig) -> Augmentation:
     """Make the training augmentation; an argument that a transform does not know is an error."""
     with warnings.catch_warnings():
         # albumentations only warns of unknown arguments, and then runs with its own defaults.
-        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("error", ".*not valid for transform", UserWarning)
         try:
             augmentation: Augmentation = instantiate(cfg.aug)
         except InstantiationException as error:
