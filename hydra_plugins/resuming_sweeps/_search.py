@@ -285,7 +285,9 @@ def log_best(study: Study, fixed: Sequence[str], application: Application) -> No
     best = study.best_trials if len(names) > 1 else [study.best_trial]
     for trial in best:
         values = ", ".join(f"{name} {value:.4f}" for name, value in zip(names, trial.values, strict=True))
-        command = shlex.join([*application.command(), *fixed, *trial_overrides(trial)])
+        # The best job alone, which resumes nothing.
+        own = [one for one in fixed if not one.startswith(f"{application.sweeper_options}.resume=")]
+        command = shlex.join([*application.command(), *own, *trial_overrides(trial)])
         log.info("trial %d, %s:\n  %s", trial.number, values, command)
 
 

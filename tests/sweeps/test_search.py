@@ -146,7 +146,7 @@ def test_a_search_without_a_result_is_a_failure(tmp_path):
         search.log_best(study, [], APPLICATION)
 
 
-def test_failed_and_pruned_trials_are_told_and_none_runs_twice(tmp_path):
+def test_failed_and_pruned_trials_are_told_and_none_runs_twice(tmp_path, caplog):
     sweeper = _sweeper("hydra.sweeper.trials=3")
     study = search.open_study(sweeper, tmp_path, SPACE)
     for trial, (ap, status) in zip(
@@ -159,6 +159,10 @@ def test_failed_and_pruned_trials_are_told_and_none_runs_twice(tmp_path):
     states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
     assert [trial.state for trial in study.trials] == states
     assert search.next_trials(study, sweeper, tmp_path, SPACE, 3) == []
+    caplog.set_level("INFO")
+    search.log_best(study, ["seed=1", "sweep.resume=x"], APPLICATION)
+    # What repeats the best alone resumes nothing.
+    assert "trial 0, AP 0.5000:\n  python -m lynx_pose.train seed=1 optimizer.lr=" in caplog.text
 
 
 @pytest.mark.parametrize(
