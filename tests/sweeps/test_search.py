@@ -119,6 +119,20 @@ def test_what_was_found_and_what_mattered_is_said(tmp_path):
     assert search.importances(study)["optimizer.lr"] > 0.8
 
 
+@pytest.mark.parametrize("trials", [20, 40])
+def test_a_choice_that_decides_is_found_to_matter(tmp_path, trials):
+    """Of four augmentations one is better by far, and the sampler soon draws little else."""
+    space = {**SPACE, "aug": CategoricalDistribution(["flip", "blur", "color", "noise"])}
+    sweeper = _sweeper(f"hydra.sweeper.trials={trials}")
+    study = search.open_study(sweeper, tmp_path, space)
+    while batch := search.next_trials(study, sweeper, tmp_path, space, 4):
+        for trial in batch:
+            ap = 0.5 * (trial.params["aug"] == "blur") + 0.1 * _optimum(trial.params["optimizer.lr"])
+            _write(tmp_path, trial.number, ap)
+        search.tell_results(study, tmp_path, APPLICATION, ended=True)
+    assert search.importances(study)["aug"] > 0.8
+
+
 def test_a_search_goes_on_in_a_folder_that_was_moved(tmp_path):
     sweeper = _sweeper("hydra.sweeper.trials=8")
     study = search.open_study(sweeper, tmp_path / "old", SPACE)
