@@ -48,6 +48,13 @@ def test_a_schedule_belongs_to_model_and_column(model, column, epochs, milestone
     assert build_augmentation(config).name == ("none" if column == "baseline" else column)
 
 
+def test_the_packages_network_is_made_of_any_first_weights():
+    """Mean and deviation belong to the weights of TensorFlow Hub, not to the experiment."""
+    options = ["experiment=embedded", "data.root=nowhere"]
+    assert list(_compose(*options).init.mean) == [0.5, 0.5, 0.5]
+    instantiate(_compose(*options, "init=embedded").init)
+
+
 def test_what_is_drawn_changes_neither_schedule_nor_training():
     """`aug` says what is drawn, and nothing else."""
     configs = [_compose(f"aug={group}") for group in ("none", "flip", "weather")]
