@@ -20,6 +20,7 @@ from hydra import compose, initialize_config_dir
 from scipy.stats import t
 
 from lynx_pose.config import CONF
+from lynx_pose.data.synthetic.synthetic_dataset import VERSION
 from lynx_pose.files import read_json
 from lynx_pose.training.build import read_annotations
 
@@ -75,7 +76,7 @@ def main() -> None:
     if not images:
         write_boxes(folder / "boxes.csv", ["data=synthetic", "data.drawing_seed=1"])
         root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lynx_pose"
-        images, boxes = str(root / "synthetic-v3-seed1-760"), str(folder / "boxes.csv")
+        images, boxes = str(root / f"synthetic-v{VERSION}-seed1-760"), str(folder / "boxes.csv")
     pretrained = folder / "pretrained"
     run(
         *("pretrain", f"images={images}", f"boxes={boxes}", f"method.backbone.name={NETWORK}"),

@@ -32,7 +32,8 @@ def group_metrics(
         clusters: [N], as for `resample_images`.
 
     Returns:
-        By group: `animals`, `images`, and of each metric the value and the ends of its 95 % interval.
+        By group: `animals`, `images`, and of each metric the value and the ends of its 95 % interval, which are None
+        where a group is one image, or one of the clusters.
     """
     parts = {"all": np.ones(len(groups), dtype=bool)}
     for name in sorted({group for group in groups if group is not None}):
@@ -91,6 +92,9 @@ def _metrics(
     metrics: dict[str, Any] = {"animals": len(poses.records), "images": counts.shape[1]}
     if own is not None:
         metrics["clusters"] = len(set(own))
+    # One image, or one place where places are drawn, tells nothing of others.
+    if metrics.get("clusters", metrics["images"]) == 1:
+        counts = counts[:1]
     metrics["AP"] = _estimate(resampled_ap(match_poses(poses, skeleton.sigmas), counts))
     for share in PCK_SHARES:
         hits = ((poses.distances <= share * longer) & poses.visible).sum(axis=1)
@@ -112,6 +116,9 @@ def _medians(poses: Poses, places: AnyArray, counts: AnyArray) -> Floats:
     return np.asarray(errors[order][middle])
 
 
-def _estimate(values: Floats) -> dict[str, float]:
+def _estimate(values: Floats) -> dict[str, float | None]:
+    """Return a metric of the sample, which comes first, and the ends of its interval; None where there is none."""
+    if len(values) == 1:
+        return {"value": float(values[0]), "low": None, "high": None}
     low, high = np.quantile(values[1:], [0.025, 0.975])
     return {"value": float(values[0]), "low": float(low), "high": float(high)}

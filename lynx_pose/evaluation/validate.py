@@ -85,9 +85,11 @@ def log_detail(detail: dict[str, Any]) -> None:
     """Say where the network does worst, and what the choice of the animal's size makes of AP."""
     for field, found in detail["by_group"].items():
         worst = found["groups"][found["worst"]]
+        low, high = worst["AP"]["low"], worst["AP"]["high"]
+        interval = "no interval" if low is None else f"95 % interval {low:.4f} to {high:.4f}"
         log.info(
-            "  worst %s: %s, AP %.4f (95 %% interval %.4f to %.4f, %d animals)",
-            *(field, found["worst"], worst["AP"]["value"], worst["AP"]["low"], worst["AP"]["high"], worst["animals"]),
+            "  worst %s: %s, AP %.4f (%s, %d animals)",
+            *(field, found["worst"], worst["AP"]["value"], interval, worst["animals"]),
         )
     scales = detail["AP_by_object_scale"].items()
     log.info("  AP by the animal's size: %s", ", ".join(f"{name} {value:.4f}" for name, value in scales))

@@ -37,7 +37,9 @@ def _intervals(poses: Poses | None, validation: Validation | None) -> dict[str, 
         return {"ap": None, "error": None, "by_keypoint": {}, "sides": None}
     skeleton = validation.annotations.skeleton
     found = group_metrics(poses, [None] * len(poses.records), skeleton, RESAMPLES)["all"]
-    ap, error = ((found[name]["low"], found[name]["high"]) for name in ("AP", "median_error_px"))
+    ends = [(found[name]["low"], found[name]["high"]) for name in ("AP", "median_error_px")]
+    # Of a single image there are none.
+    ap, error = (pair if pair[0] is not None else None for pair in ends)
     return {
         "ap": ap,
         "error": error,

@@ -46,7 +46,8 @@ def estimate_cells(metrics: Mapping[str, Any], names: Sequence[str]) -> list[Cel
     for name in names:
         value, low, high = (metrics[name][key] for key in ("value", "low", "high"))
         digits = DIGITS[name]
-        cells.append(Cell(f"{value:.{digits}f}", value, f"{low:.{digits}f} to {high:.{digits}f}"))
+        interval = "" if low is None else f"{low:.{digits}f} to {high:.{digits}f}"
+        cells.append(Cell(f"{value:.{digits}f}", value, interval))
     return cells
 
 

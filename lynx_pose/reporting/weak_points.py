@@ -35,7 +35,8 @@ def weak_points_table(runs: Sequence[Run], validation: Validation | None) -> Tab
         rows += [_row(f"{field}: {name}", metrics) for name, metrics in worst_first[:SHOWN]]
     note = (
         f"{best.label} on the validation animals, by groups of at least {FEWEST}, the worst of each kind first, at "
-        f"most {SHOWN}; 95 % intervals over what the split keeps together. The worst of many is so by chance as well."
+        f"most {SHOWN}; 95 % intervals over what the split keeps together, where a group "
+        "has several of these. The worst of many is so by chance as well."
     )
     columns = ("animals", *map(heading, COLUMNS), "exchanged, %")
     return Table("weak_points", "Where it fails", columns, tuple(rows), note) if rows else None

@@ -33,6 +33,21 @@ def test_a_burst_shows_the_same_animals_at_the_same_trap():
     assert np.abs(corners[0] - corners[1]).mean() < 12
 
 
+def test_the_side_that_is_turned_away_is_hidden_more_often():
+    """Of left and right the one that is farther from the camera; hidden points are marked less often than others."""
+    far_and_near, marked = [], {True: [], False: []}
+    for number in range(24):
+        for animal in render_image(0, number).animals:
+            for pair in ANIMAL_POSE_20.pairs:
+                near, far = sorted(pair, key=lambda index: animal.points[index, 2])
+                far_and_near.append((animal.occluded[far], animal.occluded[near]))
+            for hidden, labelled in zip(animal.occluded, animal.labelled, strict=True):
+                marked[bool(hidden)].append(labelled)
+    far, near = np.mean(far_and_near, axis=0)
+    assert far > 2 * near > 0
+    assert np.mean(marked[True]) < np.mean(marked[False])
+
+
 def test_bones_keep_their_length_in_every_pose():
     for seed in range(20):
         body = sample_pose(np.random.default_rng(seed))

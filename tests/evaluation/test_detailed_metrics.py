@@ -126,6 +126,17 @@ def test_metrics_by_species_are_those_of_its_animals_alone(poses):
             assert estimate["low"] <= estimate["value"] <= estimate["high"]
 
 
+def test_a_group_that_is_one_of_what_is_drawn_has_no_interval(poses):
+    """A place, where the intervals are over places, says nothing of others."""
+    places = [f"trap {number % 4}" for number in range(40)]
+    by_place = group_metrics(poses, places, ANIMAL_POSE_20, 50, places)
+    assert by_place["trap 1"]["clusters"] == 1
+    part = poses.subset(np.array([place == "trap 1" for place in places]))
+    found = by_place["trap 1"]["AP"]
+    assert found == {"value": pytest.approx(part.coco_metrics(ANIMAL_POSE_20.sigmas)["AP"]), "low": None, "high": None}
+    assert by_place["all"]["AP"]["low"] < by_place["all"]["AP"]["high"]
+
+
 def test_an_interval_over_images_is_about_that_of_fresh_samples(poses):
     """Beside the spread of PCK over many fresh sets of as many images, each image with its own share of hits."""
     rng = np.random.default_rng(0)

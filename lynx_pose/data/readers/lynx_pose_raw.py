@@ -53,6 +53,8 @@ class _Annotation(Fields):
     # Of the synthetic images, as are place, sequence and light.
     keypoints_3d: dict[str, tuple[Finite, Finite, Finite]] | None = None
     pixels_per_metre: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    # Names of the keypoints that are annotated though something hides them.
+    occluded: tuple[str, ...] = ()
 
     @field_validator("polygon")
     @classmethod
@@ -114,6 +116,11 @@ def _record(
     if image is None:
         raise InputError(f"{source}: image_id '{annotation.image_id}' is not among the file's images")
     keypoints, labelled = named_keypoints(annotation.keypoints, source)
+    if unknown := set(annotation.occluded) - set(KEYPOINT_INDEX):
+        raise InputError(
+            f"{source}: occluded: there is no keypoint '{min(unknown)}'; known are {', '.join(KEYPOINT_INDEX)}"
+        )
+    occluded = np.isin(np.arange(len(labelled)), [KEYPOINT_INDEX[name] for name in annotation.occluded])
     return make_record(
         id=name,
         image_id=annotation.image_id,
@@ -122,6 +129,7 @@ def _record(
         box=annotation.bbox,
         keypoints=keypoints,
         labelled=labelled,
+        occluded=occluded,
         source=source,
         skipped=skipped,
         identity=annotation.attributes.name or None,

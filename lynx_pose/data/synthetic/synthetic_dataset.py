@@ -23,7 +23,7 @@ from lynx_pose.machine import usable_cores
 log = logging.getLogger(__name__)
 
 # Raised whenever the pictures or their annotations change, so that older ones are not mistaken for them.
-VERSION = 3
+VERSION = 4
 ANNOTATIONS = "metadata_cleaned.json"
 # Of data.proportions: beyond it, flesh and bones no longer fit.
 MOST_UNLIKE = 0.4
@@ -119,7 +119,8 @@ def _annotation(image_id: str, image: SyntheticImage, animal: SyntheticAnimal) -
     }
     if image.blurred:
         return annotation | {"tag": "NOT_FOR_POSE"}
-    return annotation | {"keypoints": _named(animal.keypoints, animal.labelled)}
+    hidden = [name for name, covered in zip(LYNX_POSE_NAMES, animal.occluded & animal.labelled, strict=True) if covered]
+    return annotation | {"keypoints": _named(animal.keypoints, animal.labelled), "occluded": hidden}
 
 
 def _named(keypoints: Floats, labelled: Mask) -> dict[str, list[float]]:

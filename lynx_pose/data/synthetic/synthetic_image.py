@@ -38,6 +38,7 @@ class SyntheticAnimal:
         points: [20, 3] in metres from the withers, in camera axes: x to the right, y down, z away.
         pixels_per_metre: of the image, where the animal is.
         labelled: [20] bool, the points that an annotator would mark.
+        occluded: [20] bool, those that the animal itself, or what stands before it, hides.
     """
 
     name: str
@@ -48,6 +49,7 @@ class SyntheticAnimal:
     points: NDArray[np.float64]
     pixels_per_metre: float
     labelled: NDArray[np.bool_]
+    occluded: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +142,12 @@ def _place_animal(
     keypoints = view.project(body.keypoints)
     before = picture.copy()
     _hide_parts(picture, box, view, condition, rng)
-    labelled = _labelled(keypoints, layer, (before, picture), view, rng)
+    labelled, occluded = _labelled(keypoints, layer, (before, picture), view, rng)
     points = body.keypoints @ view.turn.T
     points -= points[WITHERS]
     orientation = _orientation(heading)
-    return SyntheticAnimal(name, orientation, box, polygon, keypoints[:, :2], points, view.scale, labelled), picture
+    places = keypoints[:, :2]
+    return SyntheticAnimal(name, orientation, box, polygon, places, points, view.scale, labelled, occluded), picture
 
 
 def _place_camera(width: int, height: int, horizon: int, rng: np.random.Generator) -> tuple[Camera, float]:
@@ -225,16 +228,19 @@ def _labelled(
     before_and_after: tuple[Picture, Picture],
     view: Camera,
     rng: np.random.Generator,
-) -> NDArray[np.bool_]:
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Decide as an annotator would: nothing outside the picture, not always what is hidden, else everything.
 
-    What changed between the pictures before and after hiding parts is hidden.
+    What changed between the pictures before and after hiding parts is hidden, and so is what the animal covers.
+
+    Returns:
+        [20] which points are labelled, and [20] which are hidden.
     """
     height, width = layer.alpha.shape
     before, after = before_and_after
     columns, rows = np.round(keypoints[:, :2]).astype(int).T
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    labelled = inside.copy()
+    labelled, occluded = inside.copy(), np.zeros_like(inside)
     for index in np.flatnonzero(inside):
         row, column = rows[index], columns[index]
         surface = layer.depth[row, column]
@@ -246,7 +252,8 @@ def _labelled(
         hidden = np.abs(after[row, column] - before[row, column]).max() > 0.04
         if hidden and rng.random() > (0.75 if index in PAWS else 0.6):
             labelled[index] = False
-    return labelled
+        occluded[index] = behind or hidden
+    return labelled, occluded
 
 
 def _outline(alpha: NDArray[np.float64]) -> tuple[list[float], list[float]]:
