@@ -64,3 +64,25 @@ def computes_bf16(device: str) -> bool:
     # Of older versions of torch, nobody knows.
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return device == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def gpu_energy() -> float | None:
+    """Return the joules that the GPUs of this process have taken since their driver was loaded.
+
+    Other programs on them count as well. None without GPUs, without nvidia-ml-py, or where the driver does not tell.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    try:
+        import pynvml
+    except ModuleNotFoundError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        numbers = [torch.cuda.get_device_properties(index).uuid for index in range(torch.cuda.device_count())]
+        handles = [pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{number}") for number in numbers]
+        return float(sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles) / 1000)
+    except pynvml.NVMLError:
+        return None

@@ -8,6 +8,7 @@ from commandline import run, summary
 from hydra import compose, initialize_config_dir
 
 from lynx_pose.config import CONF
+from lynx_pose.machine import gpu_energy
 from lynx_pose.models.codecs.decoding import Dark, QuarterShift, UdpDark
 from lynx_pose.models.pose_net import build_net
 
@@ -62,3 +63,15 @@ def test_a_compiled_run_with_the_flip_test(tmp_path, mode):
     ]
     run("train", *options, "logger=none", f"hydra.run.dir={tmp_path}/run", cwd=tmp_path)
     assert summary(tmp_path / "run")["status"] == "completed"
+
+
+def test_a_gpu_takes_energy():
+    pytest.importorskip("pynvml", reason="needs nvidia-ml-py: pip install 'lynx-pose[energy]'")
+    before = gpu_energy()
+    if before is None:
+        pytest.skip("the driver does not tell the energy")
+    matrix = torch.rand(4096, 4096, device="cuda")
+    for _ in range(300):
+        matrix = (matrix @ matrix).softmax(dim=1)
+    torch.cuda.synchronize()
+    assert gpu_energy() > before

@@ -23,6 +23,7 @@ from lynx_pose.data.datamodule import PoseDataModule
 from lynx_pose.data.split import leaks
 from lynx_pose.errors import InputError, ProcessError
 from lynx_pose.files import read_json, write_json
+from lynx_pose.machine import gpu_energy
 from lynx_pose.training.callbacks.best_epoch import BestEpoch
 from lynx_pose.training.callbacks.epoch_log import EpochLog
 from lynx_pose.training.callbacks.throughput import Throughput
@@ -44,7 +45,7 @@ PACKAGES = (
 def track_summary(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> Iterator[Summary]:
     """Keep summary.json true: running, then completed, interrupted or failed, with the reason."""
     summary = _begin(folder, cfg, hydra_cfg)
-    start = time.monotonic()
+    start, energy = time.monotonic(), gpu_energy()
     write_json(folder.summary, summary)
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
@@ -74,6 +75,8 @@ def track_summary(folder: RunFolder, cfg: DictConfig, hydra_cfg: DictConfig) -> 
     finally:
         signal.signal(signal.SIGTERM, before)
         summary["seconds"] = round(time.monotonic() - start, 1)
+        if energy is not None and (after := gpu_energy()) is not None:
+            summary["gpu_energy_kj"] = round((after - energy) / 1000, 2)
         _write(folder, summary)
 
 

@@ -12,8 +12,6 @@ from omegaconf import OmegaConf
 from hydra_plugins.resuming_sweeps import MachineShare
 from hydra_plugins.resuming_sweeps._outcome import failure_from_record
 from hydra_plugins.resuming_sweeps._plan import combinations, jobs_left, placed_jobs, with_suffixes
-from lynx_pose import machine
-from lynx_pose.machine import jobs_at_once
 from lynx_pose.sweeps.pose_application import CHANGEABLE, PoseApplication
 from lynx_pose.sweeps.status import read_states, states_table
 from lynx_pose.training.run_folder import RunFolder
@@ -169,25 +167,6 @@ def test_jobs_share_cores_and_gpus_evenly(jobs, cores, gpus, wanted):
         assert max(uses) - min(uses) <= 1
 
 
-@pytest.mark.parametrize(
-    ("jobs", "processes", "gpus", "cores", "gigabytes", "expected"),
-    [
-        (12, 1, 0, 2, 24, 2),
-        (12, 1, 0, 64, 24, 3),
-        (12, 2, 0, 8, 64, 4),
-        (3, 1, 0, 64, 999, 3),
-        (12, 4, 0, 2, 4, 1),
-        (12, 1, 4, 2, 4, 4),
-        (12, 2, 5, 2, 4, 2),
-        (12, 4, 1, 2, 4, 1),
-    ],
-)
-def test_jobs_at_once_are_what_the_machine_carries(monkeypatch, jobs, processes, gpus, cores, gigabytes, expected):
-    monkeypatch.setattr(machine, "usable_cores", lambda: cores)
-    monkeypatch.setattr(machine.os, "sysconf", {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": gigabytes * 10**6}.get)
-    assert jobs_at_once(jobs, processes, gpus) == expected
-
-
 def test_values_that_are_given_twice_make_one_job():
     assert _jobs("model=a", "seed=1,2,1") == [["model=a", "seed=1"], ["model=a", "seed=2"]]
     # What has no effect on results may have one on speed.
@@ -221,16 +200,6 @@ def test_a_sweep_that_was_killed_before_its_first_job_is_resumed(begun, tmp_path
     (tmp_path / "empty").mkdir()
     (begun / "multirun.yaml").rename(tmp_path / "empty" / "multirun.yaml")
     assert list(_left(tmp_path / "empty", "model=a", "seed=1,2").values()) == ["0-${name}", "1-${name}"]
-
-
-def test_a_run_on_a_busy_machine_takes_the_threads_that_find_a_core(monkeypatch):
-    monkeypatch.setattr(machine, "usable_cores", lambda: 4)
-    monkeypatch.setattr(machine.os, "cpu_count", lambda: 4)
-    for load, threads, taken in ((3.5, 4, 1), (2.9, 4, 1), (3.5, 1, 1), (0.5, 4, 4), (2.0, 4, 4), (9.0, 4, 1)):
-        monkeypatch.setattr(machine.os, "getloadavg", lambda load=load: (load, load, load))
-        assert machine.threads_beside_others(threads) == taken
-    monkeypatch.setattr(machine.os, "cpu_count", lambda: 64)
-    assert machine.threads_beside_others(4) == 4
 
 
 def test_the_jobs_of_a_race_keep_their_folders_and_take_none_that_cannot_be_read(begun):
