@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from filelock import FileLock, Timeout
+from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -113,16 +113,14 @@ class RunFolder:
         Raises:
             InputError: a living process has locked it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.lock)
-        try:
-            lock.acquire(timeout=seconds)
-        except Timeout:
-            raise InputError(f"{self.path}: is being trained by another process at this moment; wait for it") from None
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(JobFolder(self.path).locked(seconds))
+            except CompactHydraException:
+                raise InputError(
+                    f"{self.path}: is being trained by another process at this moment; wait for it"
+                ) from None
             yield
-        finally:
-            lock.release()
 
     def is_locked(self) -> bool:
         """Whether a living process on this machine, or on one that shares its file locks, trains here."""
