@@ -3,8 +3,9 @@
 import logging
 import multiprocessing
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytorch_lightning as pl
 from rich.progress import track
@@ -13,9 +14,10 @@ from torch.utils.data import DataLoader, Sampler
 from lynx_pose.augment.pipeline import Augmentation
 from lynx_pose.data.annotations import Annotations, PoseRecord
 from lynx_pose.data.crop import CropConvention
-from lynx_pose.data.dataset import CropDataset, PoseBatch, collate
+from lynx_pose.data.dataset import CropDataset, collate
 from lynx_pose.data.image import read_checked
 from lynx_pose.data.image_source import ImageFiles, ImageSource
+from lynx_pose.data.photographs import PhotographDataset
 from lynx_pose.data.samplers import TrainingSampler, ValidationSampler
 from lynx_pose.data.split import Selection, SplitOptions, SplitSides
 from lynx_pose.errors import InputError
@@ -39,6 +41,7 @@ class PoseDataModule(pl.LightningDataModule):
         batch_size: samples in a batch of one process.
         num_workers: loading processes; None takes one for each core that this process may use, 8 at most.
         images: opens them; None decodes each from its file whenever it is needed.
+        samples: makes the dataset of a side from its records; crops of them by default.
         on_error: `skip` opens every image once and skips those that cannot be used.
     """
 
@@ -56,9 +59,11 @@ class PoseDataModule(pl.LightningDataModule):
         num_workers: int | None = None,
         on_error: str = "raise",
         images: ImageSource | None = None,
+        samples: Callable[..., CropDataset | PhotographDataset] = CropDataset,
     ):
         super().__init__()
         self.images = images or ImageFiles()
+        self.samples = samples
         self.augmentation = augmentation
         self.crop_convention = crop_convention
         self.input_size = input_size
@@ -110,24 +115,30 @@ class PoseDataModule(pl.LightningDataModule):
         """Open the images that a stage of Lightning's (`fit` or `validate`) needs."""
         self.images.prepare([*(self.train_records if stage == "fit" else ()), *self.val_records])
 
-    def train_dataloader(self) -> DataLoader[PoseBatch]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Return shuffled, augmented crops."""
-        sampler = TrainingSampler(len(self.train_records), self.batch_size, self.seed, *self._rank, self._first_epoch)
-        return self._loader(self.train_records, self.augmentation, sampler)
+        dataset = self._dataset(self.train_records, self.augmentation)
+        sampler = TrainingSampler(len(dataset), self.batch_size, self.seed, *self._rank, self._first_epoch)
+        return self._loader(dataset, sampler)
 
-    def val_dataloader(self) -> DataLoader[PoseBatch]:
+    def val_dataloader(self) -> DataLoader[Any]:
         """Return the validation crops in order."""
-        sampler = ValidationSampler(len(self.val_records), self.batch_size, *self._rank)
-        return self._loader(self.val_records, Augmentation("none"), sampler)
+        dataset = self._dataset(self.val_records, Augmentation("none"))
+        return self._loader(dataset, ValidationSampler(len(dataset), self.batch_size, *self._rank))
+
+    def _dataset(self, records: Sequence[PoseRecord], augmentation: Augmentation) -> CropDataset | PhotographDataset:
+        return self.samples(
+            records, self.skeleton, self.input_size, self.crop_convention, augmentation, self.seed, self.images
+        )
 
     @property
     def _rank(self) -> tuple[int, int]:
         """This process and how many there are."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _workers(self, records: int) -> int:
+    def _workers(self, samples: int) -> int:
         """Return how many loading processes there is work for, and shared memory; without enough they would hang."""
-        workers = min(self.num_workers, records)
+        workers = min(self.num_workers, samples)
         width, height = self.input_size
         # Two batches wait in each, one is made, for both sides.
         needed = 6 * workers * self.batch_size * width * height * 3
@@ -140,13 +151,8 @@ class PoseDataModule(pl.LightningDataModule):
             return 0
         return workers
 
-    def _loader(
-        self, records: Sequence[PoseRecord], augmentation: Augmentation, sampler: Sampler[tuple[int, int]]
-    ) -> DataLoader[PoseBatch]:
-        dataset = CropDataset(
-            records, self.skeleton, self.input_size, self.crop_convention, augmentation, self.seed, self.images
-        )
-        workers = self._workers(len(records))
+    def _loader(self, dataset: CropDataset | PhotographDataset, sampler: Sampler[tuple[int, int]]) -> DataLoader[Any]:
+        workers = self._workers(len(dataset))
         return DataLoader(
             dataset,
             batch_size=self.batch_size,

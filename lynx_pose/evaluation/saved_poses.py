@@ -24,7 +24,8 @@ def read_poses(config: DictConfig, file: Path, annotations: Annotations) -> Pose
     Raises:
         InputError: the file is damaged, or names an animal that the dataset does not have.
     """
-    results: list[dict[str, Any]] = read_json(file)
+    # A network that finds the animals by itself has false alarms, which are of no animal.
+    results: list[dict[str, Any]] = [result for result in read_json(file) if result["instance"] is not None]
     by_id = {record.id: record for record in annotations.records}
     unknown = [result["instance"] for result in results if result["instance"] not in by_id]
     if unknown:

@@ -165,21 +165,23 @@ class ValidationMetric(Metric):
             ValueError: AP cannot be computed; the message says why.
         """
         self.poses = poses = self._poses()
-        coco = poses.coco_metrics(self.skeleton.sigmas)
+        coco = self._coco_metrics(poses)
         distances = poses.distances[poses.visible]
         eq18 = mean_share_above(poses.oks(self.skeleton.sigmas))
         own = dict(zip(OWN_METRICS, (eq18, float(distances.mean()), float(np.median(distances))), strict=True))
         more = {name: float(metric(poses, self.skeleton)) for name, metric in self.more.items()}
         return {name: coco[name] for name in COCO_METRICS} | own | more
 
+    def _coco_metrics(self, poses: Poses) -> dict[str, float]:
+        return poses.coco_metrics(self.skeleton.sigmas)
+
     def _poses(self) -> Poses:
         """Return what was collected, once a record and in the records' order."""
-
-        index, first = np.unique(_joined(self.index), return_index=True)
+        index, first = np.unique(joined(self.index), return_index=True)
         records = [self.records[position] for position in index]
-        keypoints = _joined(self.keypoints)[first]
+        keypoints = joined(self.keypoints)[first]
         depth = keypoints[..., 2] if keypoints.shape[-1] == 3 else None
-        return Poses(records, keypoints[..., :2], _joined(self.scores)[first], self.areas[index], depth)
+        return Poses(records, keypoints[..., :2], joined(self.scores)[first], self.areas[index], depth)
 
     def results(self) -> list[dict[str, Any]]:
         """Return the poses of the last `compute` in COCO results format, under the dataset's own image ids.
@@ -217,10 +219,10 @@ class ValidationLoss(Metric):
 
     def compute(self) -> float:
         """Return the mean over records."""
-        _, first = np.unique(_joined(self.index), return_index=True)
-        return float(_joined(self.loss)[first].mean())
+        _, first = np.unique(joined(self.index), return_index=True)
+        return float(joined(self.loss)[first].mean())
 
 
-def _joined(state: list[Tensor] | Tensor) -> AnyArray:
-    # A list on one process, one tensor after merging several.
+def joined(state: list[Tensor] | Tensor) -> AnyArray:
+    """Return a metric's state as one array: a list on one process is one tensor after merging several."""
     return (state if isinstance(state, Tensor) else torch.cat(state)).cpu().numpy()

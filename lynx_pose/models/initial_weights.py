@@ -163,7 +163,10 @@ class RunInit:
 
 @dataclass(frozen=True)
 class EmbeddedInit:
-    """Take the network that comes with the package: whole where the keypoints are its own, else its backbone."""
+    """Take the network that comes with the package: whole where the keypoints are its own, else its backbone.
+
+    Of another pyramid or another head on the same backbone, what fits is taken.
+    """
 
     def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
         """Load it.
@@ -175,9 +178,9 @@ class EmbeddedInit:
         content = read_checkpoint(path)
         own = Skeleton.from_dict(content["lynx_pose"]["skeleton"])
         same = skeleton is None or skeleton.names == own.names
-        backbone = {name for name in network_state(content, path) if name.startswith("backbone.")}
+        body = {name for name in network_state(content, path) if name.startswith("backbone.body.")}
         report = RunInit(str(path), "" if same else "backbone.")(net, None)
-        if not backbone <= set(report.loaded):
+        if not body <= set(report.loaded):
             model = content["lynx_pose"]["config"]["model"]["name"]
             raise InputError(
                 f"init=embedded: the network that comes with the package is model={model}; this one has another "

@@ -1,7 +1,7 @@
 """The network: uint8 crops in, a head's output or keypoints out."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from omegaconf import DictConfig
@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from lynx_pose.config import instantiate
 from lynx_pose.models.heads.base import Output, PoseHead
+
+if TYPE_CHECKING:
+    # Prediction does without the modules that the data need.
+    from lynx_pose.data.dataset import PoseBatch
 
 # Of ImageNet's pixels, for backbones that do not say what they were trained with: MMPose's.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -65,6 +69,8 @@ class PoseNet(Normalized):
         channels_last: memory layout of weights and activations; it changes the speed, not the result.
     """
 
+    # Whether it sees whole photographs and finds the animals by itself; others see a crop of one animal.
+    finds_animals: ClassVar[bool] = False
     head: PoseHead
 
     def __init__(
@@ -78,6 +84,16 @@ class PoseNet(Normalized):
     def forward(self, image: Tensor) -> Output:
         """Turn crops [B, H, W, 3], uint8 RGB, into the head's output."""
         return self.head(self.backbone(self.normalize(image))[-1])
+
+    def loss(self, output: Output, batch: "PoseBatch", weight: Tensor) -> Tensor:
+        """Return the head's loss of a batch's output, in which each keypoint has a weight [B, K]."""
+        return self.head.loss(output, batch.coordinates(self.head.dimensions), weight)
+
+    def example_loss(self, width: int, height: int, num_keypoints: int) -> Tensor:
+        """Return the loss of one black crop with all keypoints at its centre."""
+        centre = torch.tensor([width / 2, height / 2, 0.0])[: self.head.dimensions].expand(1, num_keypoints, -1)
+        output = self(torch.zeros(1, height, width, 3, dtype=torch.uint8))
+        return self.head.loss(output, centre, torch.ones(1, num_keypoints))
 
     def predict(
         self, image: Tensor, flip_indices: list[int] | None = None, output: Output | None = None

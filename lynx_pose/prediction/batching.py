@@ -154,10 +154,14 @@ def plain_poses(image: PreparedImage, poses: AnimalPoses) -> list[AnimalPose]:
     """Return each animal of an image with its pose as plain values."""
     assert image.crops is not None, "it has animals"
     rows = np.concatenate([poses.keypoints, poses.confidences[..., None]], axis=-1).round(4)
-    parts = zip(image.boxes, poses.boxes, rows, poses.scores, image.crops.pixel_sizes, strict=True)
+    parts = zip(poses.crop_numbers, poses.boxes, rows, poses.scores, strict=True)
+    pixels, listed = image.crops.pixel_sizes, image.boxes
     return [
-        AnimalPose(box.round(4).tolist(), row.tolist(), float(score), float(pixel), listed.score, dict(listed.ids))
-        for listed, box, row, score, pixel in parts
+        AnimalPose(
+            *(box.round(4).tolist(), row.tolist(), float(score), float(pixels[number])),
+            *(listed[number].score, dict(listed[number].ids)),
+        )
+        for number, box, row, score in parts
     ]
 
 

@@ -32,7 +32,7 @@ class BoxSource(Protocol):
 
 
 class WholeImageBoxes:
-    """Takes each image as the box of one animal."""
+    """Takes each image as the box of one animal, or as what a network looks through that finds the animals itself."""
 
     fingerprint = "image"
 
@@ -67,8 +67,9 @@ def read_boxes(source: str, media: Media, category: str | None = None, min_confi
     """Read the boxes of images.
 
     Args:
-        source: `image` for the whole image; or a JSON file of MegaDetector (format 1.3 or later) or of COCO
-            (detections, or a whole dataset), or a CSV file with a row an animal.
+        source: `image` for the whole image as one animal's; `none` for networks that find the animals; or a JSON file
+            of MegaDetector (format 1.3 or later) or of COCO (detections, or a whole dataset), or a CSV file with a row
+            an animal.
         media: the images; the file may name them relative to their folder, in full, or by a name that only one of
             them has.
         category: of MegaDetector or COCO, by name; None takes `animal`, and of a COCO file without it all.
@@ -77,7 +78,7 @@ def read_boxes(source: str, media: Media, category: str | None = None, min_confi
     Raises:
         InputError: the file, or a record in it, cannot be used; or it names none of the images.
     """
-    if source == "image":
+    if source in ("image", "none"):
         return WholeImageBoxes()
     path = Path(source).expanduser()
     if not path.is_file():

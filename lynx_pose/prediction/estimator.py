@@ -58,11 +58,13 @@ class AnimalPoses:
         keypoints: [N, K, 2] in image pixels; they may lie outside the image.
         confidences: [N, K], a heatmap's maximum or what the network's head gives instead; `calibrate` of
             `python -m lynx_pose.predict` says what they mean in pixels.
+        crop_numbers: N numbers of the crops that the animals were found in.
     """
 
     boxes: Floats
     keypoints: Floats
     confidences: Floats
+    crop_numbers: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -100,6 +102,9 @@ class PoseEstimator:
         network: `lynx_pose.load` makes it from a run, a checkpoint or an ONNX file.
         batch_size: crops that go through the network at once.
     """
+
+    # Whether it takes whole images, and finds the animals by itself.
+    finds_animals = False
 
     def __init__(self, network: CropNetwork, batch_size: int = 16):
         if batch_size < 1:
@@ -153,7 +158,8 @@ class PoseEstimator:
                 transform_points(points, invert(matrix))
                 for points, matrix in zip(keypoints[mine], photo.matrices, strict=True)
             ]
-            yield AnimalPoses(photo.boxes, np.array(placed).reshape(-1, count, 2), confidences[mine])
+            numbers = range(len(photo.boxes))
+            yield AnimalPoses(photo.boxes, np.array(placed).reshape(-1, count, 2), confidences[mine], numbers)
 
 
 def to_pixels(image: Photo) -> Pixels:
@@ -206,4 +212,9 @@ def load(
     cv2.setNumThreads(0)
     from lynx_pose.prediction.torch_network import TorchNetwork
 
-    return PoseEstimator(TorchNetwork.load(path, flip_test, precision, device, trust), batch_size)
+    network = TorchNetwork.load(path, flip_test, precision, device, trust)
+    if network.net.finds_animals:
+        from lynx_pose.prediction.photograph_estimator import PhotographEstimator
+
+        return PhotographEstimator(network, batch_size)
+    return PoseEstimator(network, batch_size)

@@ -87,6 +87,13 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
     # Before the first batch, so that each image's poses are those of one network, whenever it was predicted.
     estimator.network.fold_batchnorm()
     media = find_media(cfg.images if isinstance(cfg.images, str) else list(cfg.images))
+    if (cfg.boxes == "none") != estimator.finds_animals:
+        raise InputError(
+            f"boxes={cfg.boxes}: this network finds the animals of a whole photograph by itself; give boxes=none"
+            if estimator.finds_animals
+            else "boxes=none: this network sees one animal a box; give a file of boxes or boxes=image, or train one "
+            "that finds the animals by itself (model=personlab)"
+        )
     boxes = read_boxes(str(cfg.boxes), media, cfg.box_category, cfg.box_confidence)
     settings = {
         "network": fingerprint([run / "checkpoints" / "best.ckpt" if run.is_dir() else run]),

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,6 +16,7 @@ from lynx_pose.config import instantiate
 from lynx_pose.data.annotations import Annotations, PoseRecord
 from lynx_pose.data.crop import CropConvention
 from lynx_pose.data.datamodule import PoseDataModule
+from lynx_pose.data.dataset import CropDataset
 from lynx_pose.data.image_cache import ImageCache
 from lynx_pose.data.image_source import ImageFiles, ImageSource
 from lynx_pose.data.skeleton import Skeleton
@@ -62,6 +62,8 @@ def build_datamodule(
     width, height = cfg.model.input_size
     return PoseDataModule(
         annotations=annotations,
+        # Runs of before there were others do not say.
+        samples=instantiate(cfg.model.samples) if "samples" in cfg.model else CropDataset,
         augmentation=build_augmentation(cfg),
         crop_convention=crop_convention,
         input_size=(width, height),
@@ -106,7 +108,9 @@ def object_areas(cfg: DictConfig, records: Sequence[PoseRecord]) -> Floats:
 
 def build_metric(cfg: DictConfig, records: Sequence[PoseRecord], skeleton: Skeleton) -> ValidationMetric:
     """Make the validation metric of records."""
-    return ValidationMetric(records, skeleton, object_areas(cfg, records), instantiate(cfg.metric))
+    make = instantiate(cfg.model.metric) if "metric" in cfg.model else ValidationMetric
+    metric: ValidationMetric = make(records, skeleton, object_areas(cfg, records), instantiate(cfg.metric))
+    return metric
 
 
 def build_task(cfg: DictConfig, net: PoseNet, datamodule: PoseDataModule) -> PoseTask:
@@ -162,15 +166,14 @@ def freeze_unused(net: PoseNet, input_size: tuple[int, int], num_keypoints: int)
     width, height = input_size
     training = net.training
     net.eval()
-    centre = torch.tensor([width / 2, height / 2, 0.0])[: net.head.dimensions].expand(1, num_keypoints, -1)
     try:
-        output = net(torch.zeros(1, height, width, 3, dtype=torch.uint8))
+        loss = net.example_loss(width, height, num_keypoints)
     except (AssertionError, RuntimeError) as error:
         raise InputError(
             f"model.input_size=[{width},{height}]: the network takes no such crops ({str(error).splitlines()[0]}). "
             "Choose another; with model=vit, vision transformers take any that their patches divide"
         ) from error
-    net.head.loss(output, centre, torch.ones(1, num_keypoints)).backward()
+    loss.backward()
     unused = [name for name, parameter in net.named_parameters() if parameter.grad is None]
     for name in unused:
         net.get_parameter(name).requires_grad_(False)

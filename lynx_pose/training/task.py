@@ -84,8 +84,7 @@ class PoseTask(pl.LightningModule):
     def _loss(self, output: Output, batch: PoseBatch) -> Tensor:
         """Return the head's loss, in which a keypoint counts 0 where it is not annotated."""
         seen = torch.where(batch.occluded, self.occluded_weight, 1.0)
-        head = self.net.head
-        return head.loss(output, batch.coordinates(head.dimensions), batch.visible * seen * self.keypoint_weights)
+        return self.net.loss(output, batch, batch.visible * seen * self.keypoint_weights)
 
     def validation_step(self, batch: PoseBatch, batch_idx: int) -> None:
         """Add one batch to the loss and to the metric."""
@@ -140,12 +139,14 @@ class PoseTask(pl.LightningModule):
 
 
 def to_image_pixels(keypoints: Tensor, matrix: Tensor) -> Tensor:
-    """Map keypoints [B, K, D] from crop to image pixels, given the maps [B, 2, 3] from image to crop.
+    """Map keypoints [B, ..., K, D] from crop to image pixels, given the maps [B, 2, 3] from image to crop.
 
     A third coordinate, which is depth, is scaled as the others are.
     """
     linear, offset = matrix[:, :, :2], matrix[:, :, 2]
-    moved = keypoints[..., :2].to(matrix.dtype) - offset[:, None]
+    points = keypoints.flatten(1, -2)
+    moved = points[..., :2].to(matrix.dtype) - offset[:, None]
     placed = torch.linalg.solve(linear[:, None], moved[..., None])[..., 0]
     pixel_sides = linear.det().abs().rsqrt()
-    return torch.cat([placed, keypoints[..., 2:] * pixel_sides[:, None, None]], dim=-1)
+    mapped = torch.cat([placed, points[..., 2:] * pixel_sides[:, None, None]], dim=-1)
+    return mapped.unflatten(1, keypoints.shape[1:-1])

@@ -14,6 +14,7 @@ from lynx_pose.errors import InputError
 # data.
 HARMLESS = (
     *("lynx_pose.augment.", "lynx_pose.data.readers.", "lynx_pose.data.synthetic.synthetic_dataset.read"),
+    *("lynx_pose.data.dataset.CropDataset", "lynx_pose.data.photographs.PhotographDataset"),
     *("lynx_pose.metrics.", "lynx_pose.models.", "lynx_pose.training.schedule.", "lynx_pose.training.optimizer."),
     *("albumentations.", "torch.nn.", "torch.optim.", "pytorch_lightning.Trainer", "lynx_pose.training.callbacks."),
     "timm.optim.create_optimizer_v2",

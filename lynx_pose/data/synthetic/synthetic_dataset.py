@@ -4,6 +4,7 @@ import json
 import logging
 import multiprocessing
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,18 @@ VERSION = 4
 ANNOTATIONS = "metadata_cleaned.json"
 # Of data.proportions: beyond it, flesh and bones no longer fit.
 MOST_UNLIKE = 0.4
+# Of data.animals.
+MOST_ANIMALS = 5
 
 
 def read(
-    root: str, count: int, seed: int = 0, burst: int = 1, proportions: float = 0.0, on_error: str = "raise"
+    root: str,
+    count: int,
+    seed: int = 0,
+    burst: int = 1,
+    proportions: float = 0.0,
+    on_error: str = "raise",
+    animals: Sequence[int] | None = None,
 ) -> Annotations:
     """Read the synthetic dataset, after drawing it if this is the first time.
 
@@ -41,12 +50,20 @@ def read(
         burst: images of one encounter.
         proportions: by which share an individual's bones may be longer or shorter than others'.
         on_error: as for the Lynx-Pose reader.
+        animals: fewest and most in an image; None has one, seldom two.
     """
-    folder = ensure_drawn(Path(root).expanduser(), count, seed, burst, proportions)
+    folder = ensure_drawn(Path(root).expanduser(), count, seed, burst, proportions, animals)
     return lynx_pose_raw.read(str(folder), ANNOTATIONS, on_error)
 
 
-def ensure_drawn(root: Path, count: int, seed: int, burst: int = 1, proportions: float = 0.0) -> Path:
+def ensure_drawn(
+    root: Path,
+    count: int,
+    seed: int,
+    burst: int = 1,
+    proportions: float = 0.0,
+    animals: Sequence[int] | None = None,
+) -> Path:
     """Return the folder of the dataset; draw it first, once however many processes ask for it."""
     if count < 2:
         raise InputError(f"data.images={count}: at least 2 synthetic images are needed")
@@ -54,26 +71,30 @@ def ensure_drawn(root: Path, count: int, seed: int, burst: int = 1, proportions:
         raise InputError(f"data.burst={burst}: an encounter has at least 1 image")
     if not 0 <= proportions <= MOST_UNLIKE:
         raise InputError(f"data.proportions={proportions}: must be between 0 and {MOST_UNLIKE}")
+    if animals is not None and (len(animals) != 2 or not 1 <= animals[0] <= animals[1] <= MOST_ANIMALS):
+        raise InputError(f"data.animals={list(animals)}: fewest and most, from 1 to {MOST_ANIMALS}, such as [1,3]")
+    crowd = None if animals is None else (animals[0], animals[1])
     variant = f"{f'-burst{burst}' if burst > 1 else ''}{f'-proportions{proportions:g}' if proportions else ''}"
+    variant += f"-animals{crowd[0]}to{crowd[1]}" if crowd else ""
     folder = root / f"synthetic-v{VERSION}-seed{seed}-{count}{variant}"
     if not folder.is_dir():
         try:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / f".{folder.name}.lock"):
                 if not folder.is_dir():
-                    _draw(folder, count, seed, burst, proportions)
+                    _draw(folder, count, seed, burst, proportions, crowd)
         except OSError as error:
             raise InputError(f"data.root={root}: the synthetic images cannot be written ({error})") from error
     return folder
 
 
-def _draw(folder: Path, count: int, seed: int, burst: int, proportions: float) -> None:
+def _draw(folder: Path, count: int, seed: int, burst: int, proportions: float, animals: tuple[int, int] | None) -> None:
     """Draw into a draft folder and rename it, so that a half-drawn dataset is never seen."""
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     (draft / "LynxID" / "Synthetic").mkdir(parents=True)
     log.info("drawing %d synthetic images into %s", count, folder)
-    tasks = [(draft, seed, number, burst, proportions) for number in range(count)]
+    tasks = [(draft, seed, number, burst, proportions, animals) for number in range(count)]
     # Fresh processes: forking one that has started torch's threads can hang.
     with ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("spawn")) as pool:
         drawn = list(track(pool.map(_draw_one, tasks, chunksize=8), "drawing images", total=count))
@@ -86,10 +107,12 @@ def _draw(folder: Path, count: int, seed: int, burst: int, proportions: float) -
     draft.replace(folder)
 
 
-def _draw_one(task: tuple[Path, int, int, int, float]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    folder, seed, number, burst, proportions = task
+def _draw_one(
+    task: tuple[Path, int, int, int, float, tuple[int, int] | None],
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    folder, seed, number, burst, proportions, animals = task
     cv2.setNumThreads(1)
-    rendered = render_image(seed, number, burst, proportions)
+    rendered = render_image(seed, number, burst, proportions, animals)
     image_id = f"LynxID/Synthetic/{number:05d}"
     path = folder / f"{image_id}.jpg"
     cv2.imwrite(str(path), cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])

@@ -1,6 +1,7 @@
 """One image of a camera trap: chooses scene, animal, pose and view, and knows the true pose."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,6 +24,10 @@ FACE = (0, 1, 2, 3)
 WITHERS = 7
 # Tells the random numbers of an individual's body from those of its coat.
 BODIES = 1
+# An animal of whose keypoints others leave fewer is no annotation, as nobody would mark it.
+FEWEST_LABELLED = 4
+# Camera and heading of an animal.
+Stand = tuple[Camera, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +76,9 @@ class SyntheticImage:
     light: str
 
 
-def render_image(seed: int, number: int, burst: int = 1, proportions: float = 0.0) -> SyntheticImage:
+def render_image(
+    seed: int, number: int, burst: int = 1, proportions: float = 0.0, animals: tuple[int, int] | None = None
+) -> SyntheticImage:
     """Draw image `number` of the dataset `seed`; the same numbers give the same pixels.
 
     Args:
@@ -79,6 +86,7 @@ def render_image(seed: int, number: int, burst: int = 1, proportions: float = 0.
         number: of the image.
         burst: images of one encounter, which show the same animals before the same background in other poses.
         proportions: by which share an individual's bones may be longer or shorter than others'.
+        animals: fewest and most in an image; None has one, and two in 2 % of the images, as in the field.
     """
     encounter, frame = divmod(number, burst)
     of_encounter = rng = np.random.default_rng([seed, encounter])
@@ -86,19 +94,25 @@ def render_image(seed: int, number: int, burst: int = 1, proportions: float = 0.
     condition = scene.CONDITIONS[str(rng.choice(list(WEIGHTS), p=list(WEIGHTS.values())))]
     horizon = int(height * rng.uniform(0.25, 0.5))
     picture = scene.draw_background((width, height), horizon, condition, rng)
-    # As in the field: almost always one animal, seldom two.
-    animals = []
     count = 2 if rng.random() < 0.02 else 1
+    if animals:
+        count = int(rng.integers(animals[0], animals[1] + 1))
     if burst > 1:
         rng = np.random.default_rng([seed, encounter, frame])
-    for _ in range(count):
+    # Those further away first, so that nearer ones stand before them.
+    placed = sorted((_place_camera(width, height, horizon, rng) for _ in range(count if animals else 0)), key=_nearness)
+    drawn: list[SyntheticAnimal] = []
+    stands: Sequence[Stand | None] = placed or [None] * count
+    for stand in stands:
         known, individual = _draw_individual(of_encounter)
         coat = make_coat(individual, seed)
         body = draw_proportions(np.random.default_rng([seed, individual, BODIES]), proportions) if proportions else None
         name = f"lynx-{individual + 1:02d}" if known else ""
-        animal, picture = _place_animal(picture, horizon, condition, name, coat, body, rng)
-        animals.append(animal)
-    x, y, box_width, box_height = animals[0].box
+        animal, picture, alpha = _place_animal(picture, horizon, condition, name, coat, body, stand, rng)
+        drawn = [_covered(earlier, alpha) for earlier in drawn] if animals else drawn
+        drawn.append(animal)
+    drawn = [animal for animal in drawn if animal.labelled.sum() >= FEWEST_LABELLED] or drawn[-1:]
+    x, y, box_width, box_height = drawn[0].box
     picture = scene.illuminate(picture, (x + box_width / 2, y + box_height / 2), condition, rng)
     if condition.snow and rng.random() < 0.5:
         scene.snowfall(picture, rng)
@@ -109,7 +123,7 @@ def render_image(seed: int, number: int, burst: int = 1, proportions: float = 0.
     if rng.random() < 0.6:
         scene.stamp(image, _stamp_text(condition, encounter % TRAPS, rng))
     light = "infrared" if condition.infrared else "night or dusk" if condition.night else "day"
-    return SyntheticImage(image, tuple(animals), blurred, encounter % TRAPS, light)
+    return SyntheticImage(image, tuple(drawn), blurred, encounter % TRAPS, light)
 
 
 def _draw_individual(rng: np.random.Generator) -> tuple[bool, int]:
@@ -125,12 +139,13 @@ def _place_animal(
     name: str,
     coat: Coat,
     proportions: dict[str, float] | None,
+    stand: Stand | None,
     rng: np.random.Generator,
-) -> tuple[SyntheticAnimal, Picture]:
-    """Put one animal on the ground, with its shadow and with what hides parts of it."""
+) -> tuple[SyntheticAnimal, Picture, NDArray[np.float64]]:
+    """Put one animal on the ground, with its shadow and with what hides parts of it; return also where it covers."""
     height, width = picture.shape[:2]
     body = sample_pose(rng, proportions=proportions)
-    view, heading = _place_camera(width, height, horizon, rng)
+    view, heading = stand or _place_camera(width, height, horizon, rng)
     light = np.array([rng.uniform(-0.8, 0.8), -0.9, -0.6])
     layer = draw_animal(body, coat, view, (width, height), light, rng)
     box, polygon = _outline(layer.alpha)
@@ -147,10 +162,19 @@ def _place_animal(
     points -= points[WITHERS]
     orientation = _orientation(heading)
     places = keypoints[:, :2]
-    return SyntheticAnimal(name, orientation, box, polygon, places, points, view.scale, labelled, occluded), picture
+    animal = SyntheticAnimal(name, orientation, box, polygon, places, points, view.scale, labelled, occluded)
+    return animal, picture, layer.alpha
 
 
-def _place_camera(width: int, height: int, horizon: int, rng: np.random.Generator) -> tuple[Camera, float]:
+def _covered(animal: SyntheticAnimal, alpha: NDArray[np.float64]) -> SyntheticAnimal:
+    """Return an animal before which another one has come: what that covers [H, W] nobody would label."""
+    height, width = alpha.shape
+    column, row = animal.keypoints.round().astype(int).T
+    hidden = alpha[row.clip(0, height - 1), column.clip(0, width - 1)] > 0.5
+    return replace(animal, labelled=animal.labelled & ~hidden)
+
+
+def _place_camera(width: int, height: int, horizon: int, rng: np.random.Generator) -> Stand:
     """Choose heading, height of the camera, distance and place; the nearer, the lower in the picture."""
     side = 0.0 if rng.random() < 0.5 else 180.0
     heading = (side + rng.normal(0, 32)) % 360 if rng.random() < 0.85 else rng.uniform(0, 360)
@@ -160,6 +184,10 @@ def _place_camera(width: int, height: int, horizon: int, rng: np.random.Generato
     center = np.array([0.36 * np.cos(np.deg2rad(heading)) * scale, 0.0])
     place = np.array([width * rng.uniform(0.22, 0.78), min(ground, 0.97 * height)])
     return place_camera(heading, rng.uniform(3, 20), scale, place - center), heading
+
+
+def _nearness(stand: Stand) -> float:
+    return stand[0].scale
 
 
 def _light_eyes(picture: Picture, keypoints: NDArray[np.float64], layer: Layer, view: Camera) -> None:
