@@ -240,9 +240,9 @@ def pose_score(scores: Floats) -> float:
 
 def pose_results(image_ids: Sequence[Id], keypoints: Floats, scores: Floats) -> list[Content]:
     """Return N poses [N, K, 2] with confidences [N, K] in COCO results format."""
-    rows = np.concatenate([keypoints, scores[..., None]], axis=-1).reshape(len(keypoints), -1)
+    rows = np.concatenate([keypoints, scores[..., None]], axis=-1)
     return [
-        {"image_id": image_id, "category_id": 1, "keypoints": row.tolist(), "score": pose_score(confidences)}
+        {"image_id": image_id, "category_id": 1, "keypoints": row.ravel().tolist(), "score": pose_score(confidences)}
         for image_id, row, confidences in zip(image_ids, rows, scores, strict=True)
     ]
 

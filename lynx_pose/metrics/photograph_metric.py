@@ -95,9 +95,10 @@ class PhotographMetric(ValidationMetric):
     def _found(self) -> tuple[Floats, Floats, Floats]:
         """Return photographs [N], keypoints [N, K, 2] and confidences [N, K], each once for all processes."""
         index, keypoints, scores = joined(self.index), joined(self.keypoints), joined(self.scores)
-        rows = np.column_stack([index, np.concatenate([keypoints, scores[..., None]], axis=-1).reshape(len(index), -1)])
-        once = np.unique(rows, axis=0)
-        values = once[:, 1:].reshape(len(once), -1, 3)
+        count = len(self.skeleton)
+        poses = np.concatenate([keypoints, scores[..., None]], axis=-1).reshape(len(index), 3 * count)
+        once = np.unique(np.column_stack([index, poses]), axis=0)
+        values = once[:, 1:].reshape(len(once), count, 3)
         return once[:, 0].astype(int), values[..., :2], values[..., 2]
 
     def _similarities(self, found: Floats, positions: list[int]) -> Floats:

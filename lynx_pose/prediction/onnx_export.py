@@ -59,6 +59,11 @@ def export(cfg: DictConfig) -> list[Path]:
     """
     run = find_network(cfg.run)
     network = TorchNetwork.load(run, cfg.flip_test, "float32", "cpu", cfg.trust)
+    if network.net.finds_animals:
+        raise InputError(
+            f"run={cfg.run}: this network finds the animals of a photograph in steps that an ONNX file cannot hold; "
+            "use lynx_pose.predict boxes=none, or export a network of single animals"
+        )
     path = Path(cfg.output).expanduser() if cfg.output else _default_output(run, cfg.trust)
     as_checkpoint = path.suffix == ".ckpt"
     paths = [path, path.with_name(f"{path.stem}-int8.onnx")] if cfg.int8 and not as_checkpoint else [path]

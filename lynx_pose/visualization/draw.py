@@ -1,6 +1,7 @@
 """Skeletons on pictures."""
 
 import cv2
+import numpy as np
 
 from lynx_pose.arrays import Floats, Mask, Pixels
 from lynx_pose.data.skeleton import Skeleton
@@ -15,13 +16,13 @@ def draw_pose(image: Pixels, keypoints: Floats, shown: Mask, skeleton: Skeleton)
 
     Args:
         image: [H, W, 3] RGB.
-        keypoints: [K, 2] in its pixels.
+        keypoints: [K, 2] in its pixels; whatever where not shown.
         shown: [K] bool.
         skeleton: names the limbs and the sides.
     """
     picture = image.copy()
     size = max(1, round(max(image.shape[:2]) / 160))
-    points = [(round(float(x)), round(float(y))) for x, y in keypoints]
+    points = [(round(float(x)), round(float(y))) for x, y in np.where(shown[:, None], keypoints, 0.0)]
     colors, lefts = point_colors(skeleton), {left for left, _ in skeleton.pairs}
     for start, end in sorted(skeleton.limbs, key=lambda limb: limb[1] not in lefts):
         if shown[start] and shown[end]:

@@ -12,8 +12,9 @@ from lynx_pose.models.codecs.offset_codec import OffsetCodec, OffsetMaps
 from lynx_pose.models.heads.base import PoseHead
 from lynx_pose.models.heads.heatmap import deconvolutions
 
-# Of the losses of heat, short and mid-range offsets (section 3.1).
-LOSS_WEIGHTS = (4.0, 1.0, 0.25)
+# Of the losses of heat, short and mid-range offsets. The paper has 4, and the mean over all cells for heat: then a cell
+# of a disk, of which there are one in a hundred, counts so little that some hundred photographs teach no heat at all.
+LOSS_WEIGHTS = (1.0, 1.0, 0.25)
 # Heat before training.
 PRIOR = 0.01
 
@@ -73,6 +74,8 @@ class BottomUpHead(PoseHead):
     def loss(self, output: Tensor, keypoints: Tensor, weight: Tensor, **animals: Tensor) -> Tensor:
         """Return the weighted sum of three losses: cross entropy of the heat, and L1 of offsets in radii of the disks.
 
+        Each is divided by the number of cells in disks.
+
         Args:
             output: [B, 3 K + 4 E, h, w].
             keypoints: [B, A, K, 2] in input pixels.
@@ -82,8 +85,8 @@ class BottomUpHead(PoseHead):
         with torch.no_grad():
             targets = self.codec.encode(keypoints, weight, **animals)
         found = self.split(output)
-        heat = binary_cross_entropy_with_logits(found.heat, targets.maps.heat, targets.heat_weight)
-        parts = [heat]
+        heat = binary_cross_entropy_with_logits(found.heat, targets.maps.heat, targets.heat_weight, reduction="sum")
+        parts = [heat / targets.maps.heat.sum().clamp(min=1)]
         for offsets, target, per_disk in (
             (found.short, targets.maps.short, targets.short_weight),
             (found.mid, targets.maps.mid, targets.mid_weight),

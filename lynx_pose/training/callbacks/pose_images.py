@@ -7,7 +7,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import WandbLogger
 
+from lynx_pose.arrays import Floats, Mask, Pixels
 from lynx_pose.data.dataset import PoseBatch
+from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.training.task import PoseTask
 from lynx_pose.visualization.draw import draw_pose
 
@@ -43,11 +45,20 @@ class PoseImages(pl.Callback):
         crops = batch.image[: self.count]
         with torch.no_grad():
             keypoints, scores = pl_module.net.predict(crops)
-        truth, found = (points[: self.count, :, :2].float().cpu().numpy() for points in (batch.keypoints, keypoints))
+        truth, found = (points[: self.count].float().cpu().numpy() for points in (batch.keypoints, keypoints))
         seen, sure = batch.visible[: self.count].cpu().numpy(), scores.float().cpu().numpy() > self.min_confidence
-        skeleton = pl_module.skeleton
         drawn = [
-            np.hstack([draw_pose(crop, truth[n], seen[n], skeleton), draw_pose(crop, found[n], sure[n], skeleton)])
+            np.hstack(
+                [_drawn(crop, *poses, pl_module.skeleton) for poses in ((truth[n], seen[n]), (found[n], sure[n]))]
+            )
             for n, crop in enumerate(crops.cpu().numpy())
         ]
         trainer.logger.log_image("val/poses", drawn)
+
+
+def _drawn(image: Pixels, keypoints: Floats, shown: Mask, skeleton: Skeleton) -> Pixels:
+    """Draw the pose [K, D] of a crop, or the poses [A, K, 2] of a photograph's animals."""
+    count = len(skeleton)
+    for points, known in zip(keypoints[..., :2].reshape(-1, count, 2), shown.reshape(-1, count), strict=True):
+        image = draw_pose(image, points, known, skeleton)
+    return image
