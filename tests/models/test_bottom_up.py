@@ -173,3 +173,28 @@ def test_edges_that_are_no_tree_are_refused():
     ring = [[0, 1], [1, 2], [2, 0], *([2, number] for number in range(3, 19))]
     with pytest.raises(InputError, match=r"tree of the data's 20 keypoints"):
         _net(f"head.codec.edges={ring}".replace(" ", ""))
+
+
+@pytest.mark.slow
+def test_three_photographs_of_two_animals_are_learnt_by_heart():
+    """No other animal is found, and each of theirs where it is."""
+    torch.manual_seed(0)
+    net = _net("head.deconv_channels=32")
+    images = torch.randint(0, 256, (3, 96, 128, 3), dtype=torch.uint8)
+    # One body in six places, each a bit another.
+    body = torch.rand(20, 2) * torch.tensor([44.0, 60.0])
+    corners = torch.tensor([[6.0, 14.0], [70.0, 22.0]]) + 8 * torch.rand(3, 2, 2)
+    keypoints = body + corners[:, :, None] + torch.randn(3, 2, 20, 2)
+    boxes = torch.cat([keypoints.amin(dim=2), keypoints.amax(dim=2)], dim=-1)
+    sizes = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1).sqrt()
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    for _ in range(120):
+        optimizer.zero_grad()
+        net.head.loss(net(images), keypoints, torch.ones(3, 2, 20), boxes=boxes, sizes=sizes).backward()
+        optimizer.step()
+    found, scores = net.predict(images)
+    sure = scores.mean(dim=-1) > 0.3
+    assert sure.sum(dim=1).tolist() == [2, 2, 2]
+    for photograph in range(3):
+        errors = (found[photograph, :2, None] - keypoints[photograph]).norm(dim=-1).mean(dim=-1)
+        assert errors.min(dim=0).values.max() < 3.5

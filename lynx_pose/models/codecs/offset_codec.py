@@ -153,7 +153,9 @@ class OffsetCodec:
         """
         votes = self.hough(maps.heat, maps.short)
         found = [
-            self._decode_one(*(one.cpu().double().numpy() for one in (votes[number], *(part[number] for part in maps))))
+            self._decode_one(
+                *(one.detach().cpu().double().numpy() for one in (votes[number], *(part[number] for part in maps)))
+            )
             for number in range(len(votes))
         ]
         most = max(len(poses) for poses in found)

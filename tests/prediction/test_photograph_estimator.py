@@ -1,0 +1,101 @@
+"""Prediction without boxes: from a photograph of any size to animals in its pixels, and the whole way by command."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from commandline import QUICK, run
+
+from lynx_pose.data.crop import CropConvention
+from lynx_pose.data.skeleton import ANIMAL_POSE_20
+from lynx_pose.prediction.photograph_estimator import PhotographEstimator
+
+
+class _Painted:
+    """Finds an animal around each pixel of pure red, keypoint k being k pixels to its right; sure of the first half."""
+
+    skeleton = ANIMAL_POSE_20
+    input_size = (160, 120)
+    crop_convention = CropConvention.CLASSIC
+
+    def __call__(self, crops):
+        assert crops.shape[1:] == (120, 160, 3)
+        places = [np.argwhere((crop[..., 0] > 200) & (crop[..., 1] < 60)) for crop in crops]
+        most = max(len(of_crop) for of_crop in places)
+        keypoints, scores = np.full((len(crops), most, 20, 2), np.nan), np.zeros((len(crops), most, 20))
+        for number, of_crop in enumerate(places):
+            for animal, (row, column) in enumerate(of_crop):
+                keypoints[number, animal] = np.column_stack([column + np.arange(20), np.full(20, row)])
+                scores[number, animal] = np.where(np.arange(20) < 10, 0.9, 0.1)
+        return keypoints, scores
+
+
+def _photograph(size, *spots):
+    """Return a grey image of (width, height) with red squares, which are one pixel of the network's input."""
+    image = np.full((size[1], size[0], 3), 128, np.uint8)
+    for x, y, side in spots:
+        image[y : y + side, x : x + side] = (255, 0, 0)
+    return image
+
+
+def test_animals_are_in_the_photographs_own_pixels():
+    estimator = PhotographEstimator(_Painted(), batch_size=2)
+    # Scaled by a quarter, and by a half with a margin above and below.
+    photographs = [_photograph((640, 480), (100, 200, 4), (400, 80, 4)), _photograph((320, 160), (60, 40, 2))]
+    empty = _photograph((100, 100))
+    found = list(estimator.poses([estimator.crops(image) for image in [*photographs, empty]]))
+    assert [len(poses) for poses in found] == [2, 1, 0]
+    first = found[0].keypoints[np.argsort(found[0].keypoints[:, 0, 0])]
+    np.testing.assert_allclose(first[:, 0], [[100, 200], [400, 80]], atol=4)
+    np.testing.assert_allclose(first[:, 19] - first[:, 0], [[76, 0], [76, 0]], atol=1e-6)
+    np.testing.assert_allclose(found[1].keypoints[0, 0], [60, 40], atol=2)
+    # Around the sure half, at least a pixel high.
+    assert found[1].boxes[0, 2:] == pytest.approx([18, 1])
+    assert found[2].keypoints.shape == (0, 20, 2)
+    assert len(estimator.predict(photographs[0])) == 2
+
+
+@pytest.fixture(scope="module")
+def crowd_run(tmp_path_factory):
+    """A run that has hardly learnt anything, on four drawn photographs of two animals."""
+    folder = tmp_path_factory.mktemp("crowd")
+    run(
+        *("train", *QUICK, "model=personlab", "aug=none", "model.input_size=[96,64]", "model.epochs=2"),
+        *("data.images=4", "data.animals=[2,2]", "data.split=shared", f"data.root={folder / 'data'}"),
+        *("flip_test=true", f"hydra.run.dir={folder / 'run'}"),
+        cwd=folder,
+    )
+    return folder
+
+
+def test_the_way_from_training_to_poses_without_boxes(crowd_run):
+    """Whatever a network finds, its files are of one mind."""
+    rows = list(csv.DictReader((crowd_run / "run" / "metrics.csv").open()))
+    assert {"val/AP", "val/found", "val/false_alarms"} <= set(rows[-1])
+    results = json.loads((crowd_run / "run" / "predictions.json").read_text())
+    named = [result["instance"] for result in results if result["instance"]]
+    assert len(named) == len(set(named)) == len(json.loads((crowd_run / "run" / "split.json").read_text())["val"])
+    evaluated = run("evaluate", "run=run", "detail.resamples=100", cwd=crowd_run).stderr
+    assert "false_alarms" in evaluated
+    images = next((crowd_run / "data").glob("synthetic-*"))
+    run("predict", "run=run", f"images={images}", "boxes=none", "output=found", "draw=true", cwd=crowd_run)
+    lines = [json.loads(line) for line in (crowd_run / "found" / "poses.jsonl").read_text().splitlines()]
+    poses = list(csv.DictReader((crowd_run / "found" / "poses.csv").open()))
+    assert len(lines) == 4
+    assert len(poses) == sum(len(line["frames"][0]) for line in lines)
+    assert len(list((crowd_run / "found" / "drawn").rglob("*.jpg"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["predict", "run=run", "images=data", "output=with"], "boxes=image: this network finds the animals"),
+        (["predict", "images=data", "boxes=none", "output=without"], "boxes=none: this network sees one animal a box"),
+        (["export", "run=run"], "steps that an ONNX file cannot hold"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(crowd_run, command, message):
+    process = run(*command, cwd=crowd_run, check=False)
+    assert process.returncode == 1
+    assert message in process.stderr + process.stdout
