@@ -138,10 +138,12 @@ class RunInit:
     Args:
         path: the run's folder, or a checkpoint file.
         part: prefix of the tensors to take: `backbone.` alone, or everything with the empty prefix.
+        into: prefix of the network's part that takes them, such as `heatmaps.` of `model=peak_choice`.
     """
 
     path: str | None
     part: str = ""
+    into: str = ""
 
     def __call__(self, net: PoseNet, skeleton: Skeleton | None = None) -> LoadReport:
         """Load the part."""
@@ -158,7 +160,7 @@ class RunInit:
         state = network_state(content, path)
         # Weights of a backbone are of use with their own mean and deviation alone.
         net.load_state_dict({name: state[name] for name in NORMALIZATION if name in state}, strict=False)
-        return _load(net, {name: value for name, value in state.items() if name.startswith(self.part)})
+        return _load(net, {self.into + name: value for name, value in state.items() if name.startswith(self.part)})
 
 
 @dataclass(frozen=True)

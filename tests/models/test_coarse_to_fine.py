@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from lynx_pose.config import CONF
 from lynx_pose.errors import InputError
 from lynx_pose.models.codecs.decoding import maximum
-from lynx_pose.models.heads.coarse_to_fine import SCALES, WINDOW, CoarseToFine, cut_cells
+from lynx_pose.models.heads.coarse_to_fine import SCALES, WINDOW, cut_cells
 from lynx_pose.models.pose_net import build_net
 
 
@@ -65,9 +65,7 @@ def test_every_weight_learns_from_both_losses():
     # Without the coarse loss the banks' first layers still learn: they are shared.
     net.zero_grad()
     output = net(crops)
-    net.head.loss(
-        CoarseToFine(output.coarse.detach(), output.first), torch.rand(2, 5, 2) * 60, torch.ones(2, 5)
-    ).backward()
+    net.head.loss(output._replace(coarse=output.coarse.detach()), torch.rand(2, 5, 2) * 60, torch.ones(2, 5)).backward()
     assert all(bank[0].weight.grad.abs().sum() > 0 for bank in net.backbone.first)
 
 

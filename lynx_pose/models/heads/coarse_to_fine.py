@@ -3,7 +3,7 @@
 The paper's local contrast normalisation is batch normalisation here, and its widths are configurable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from lynx_pose.models.codecs.decoding import maximum
 from lynx_pose.models.codecs.heatmap_codec import HeatmapCodec
 from lynx_pose.models.heads.base import PoseHead
 from lynx_pose.models.heads.heatmap import to_heatmaps
+from lynx_pose.models.heads.spatial_model import SpatialModel
 
 # The crop at full, half and quarter size.
 SCALES = (1, 2, 4)
@@ -75,10 +76,14 @@ class ResolutionBanks(nn.Module):
 
 
 class CoarseToFine(NamedTuple):
-    """Coarse heatmaps [B, K, h, w], and the features [B, 64, H/s, W/s] that refine them."""
+    """Coarse heatmaps [B, K, h, w], and the features [B, 64, H/s, W/s] that refine them.
+
+    `parts` are the heatmaps before they were corrected by each other; without a spatial model the same.
+    """
 
     coarse: Tensor
     first: tuple[Tensor, ...]
+    parts: Tensor
 
 
 class CoarseToFineHead(PoseHead):
@@ -97,6 +102,7 @@ class CoarseToFineHead(PoseHead):
         fine_weight: factor of the windows' loss; the paper has 0.1.
         jitter: deviation in crop pixels by which windows are moved in training, to twice as far at most.
         refine: false predicts by the coarse heatmaps alone.
+        spatial_model: makes what corrects coarse heatmaps by each other, from K and their size; None does without.
     """
 
     def __init__(
@@ -111,6 +117,7 @@ class CoarseToFineHead(PoseHead):
         fine_weight: float = 0.1,
         jitter: float = 4.0,
         refine: bool = True,
+        spatial_model: Callable[..., SpatialModel] | None = None,
     ):
         super().__init__()
         if codec.stride != in_stride:
@@ -128,6 +135,7 @@ class CoarseToFineHead(PoseHead):
             *(nn.Conv2d(512, 256, 1), nn.ReLU(inplace=True)),
             to_heatmaps(256, num_keypoints),
         )
+        self.spatial_model = spatial_model(num_keypoints, codec.heatmap_size) if spatial_model else None
         # The same weights for all keypoints, but for the last layer (the paper's Siamese configuration).
         self.levels = nn.ModuleList(
             nn.Sequential(_convolution(BANK_CHANNELS, 32, 5), _convolution(32, 32, 5)) for _ in SCALES
@@ -142,7 +150,8 @@ class CoarseToFineHead(PoseHead):
 
     def forward(self, features: BankFeatures) -> CoarseToFine:
         """Make the coarse heatmaps; the windows wait for their places."""
-        return CoarseToFine(self.coarse(features.coarse), features.first)
+        parts = self.coarse(features.coarse)
+        return CoarseToFine(self.spatial_model(parts) if self.spatial_model else parts, features.first, parts)
 
     def fine(self, first: Sequence[Tensor], centers: Tensor) -> Tensor:
         """Return the heatmaps [B, K, 36, 36] of windows around centres [B, K, 2], whole crop pixels."""
@@ -164,6 +173,8 @@ class CoarseToFineHead(PoseHead):
             inside = keypoints - centers + WINDOW // 2
             window, fine_weight = self._windows(inside, coarse_weight)
         coarse: Tensor = self.criterion(output.coarse, target, coarse_weight)
+        if self.spatial_model:
+            coarse = coarse + self.criterion(output.parts, target, coarse_weight)
         return coarse + self.fine_weight * self.criterion(self.fine(output.first, centers), window, fine_weight)
 
     def _windows(self, places: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,7 +199,11 @@ class CoarseToFineHead(PoseHead):
     @override
     def average_flipped(self, output: CoarseToFine, mirrored: CoarseToFine, flip_indices: list[int]) -> CoarseToFine:
         """Average the coarse heatmaps; the windows around their maxima are those of the crops themselves."""
-        return CoarseToFine((output.coarse + self.codec.unflip(mirrored.coarse, flip_indices)) / 2, output.first)
+        coarse, parts = (
+            (own + self.codec.unflip(other, flip_indices)) / 2
+            for own, other in ((output.coarse, mirrored.coarse), (output.parts, mirrored.parts))
+        )
+        return CoarseToFine(coarse, output.first, parts)
 
 
 def cut_cells(features: Tensor, centers: Tensor, side: int) -> Tensor:

@@ -23,8 +23,33 @@ WIDTHS = (512, 256, 128, 64, 64, 64)
 Between = Callable[[int, Tensor, Tensor | None], Tensor]
 
 
+class Encoder(nn.Module):
+    """ResNet-18 and one block more, down to 1/64 of the crop.
+
+    Args:
+        in_chans: of what it sees.
+    """
+
+    def __init__(self, in_chans: int = 3):
+        super().__init__()
+        self.body = timm.create_model("resnet18", features_only=True, in_chans=in_chans)
+        self.bottleneck = BasicBlock(512, 512, stride=2, downsample=_halving(512))
+        self.feature_info = FeatureInfo(512, 64)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Turn [B, in_chans, H, W] into maps of 1/2, 1/4, …, 1/64 of its height and width.
+
+        Raises:
+            InputError: they are no multiples of 64.
+        """
+        if image.shape[-1] % 64 or image.shape[-2] % 64:
+            raise InputError(f"model.input_size={[image.shape[-1], image.shape[-2]]}: must be multiples of 64")
+        maps = self.body(image)
+        return [*maps, self.bottleneck(maps[-1])]
+
+
 class Autoencoder(nn.Module):
-    """ResNet-18 and one block more down to 1/64 of the crop, and a decoder back up to it.
+    """The encoder, and a decoder back up to the crop.
 
     The paper says that the decoder is "directly derived from ResNet"; ours doubles by nearest neighbours, then has a
     basic block. Skips, 3×3 convolutions that are added to the decoder's map, are at the two outermost levels alone, and
@@ -33,8 +58,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = timm.create_model("resnet18", features_only=True)
-        self.bottleneck = BasicBlock(512, 512, stride=2, downsample=_halving(512))
+        self.encoder = Encoder()
         self.levels = nn.ModuleList([_convolution(512, 512)])
         for before, width in pairwise(WIDTHS):
             shortcut = nn.Sequential(nn.Conv2d(before, width, 1, bias=False), nn.BatchNorm2d(width))
@@ -61,11 +85,8 @@ class Autoencoder(nn.Module):
         Raises:
             InputError: they are not.
         """
-        if image.shape[-1] % 64 or image.shape[-2] % 64:
-            raise InputError(f"model.input_size={[image.shape[-1], image.shape[-2]]}: must be multiples of 64")
-        half, quarter, *_, last = self.encoder(image)
+        half, quarter, *_, result = self.encoder(image)
         skipped = {4: quarter, 5: half}
-        result = self.bottleneck(last)
         for number, level in enumerate(self.levels):
             result = level(_doubled(result) if number else result)
             skip = self.skips[str(number)](skipped[number]) if number in skipped else None
