@@ -73,7 +73,7 @@ class OffsetCodec:
     stride: int = 8
     radii: tuple[float, float] = (8.0, 32.0)
     min_heat: float = 0.01
-    min_score: float = 0.1
+    min_score: float = 0.2
     refinements: int = 2
     most: int = 20
 
@@ -276,21 +276,29 @@ def _same_within(pose: Floats) -> float:
 
 
 def _without_shared(poses: list[Floats], min_score: float) -> list[Floats]:
-    """Leave out poses that are sure only where a surer one has its keypoints (section 3.1.3 of the paper).
+    """Give each keypoint to the surest pose that has it there; of the others, its confidence is 0.
+
+    So the mean confidence of a pose is that of what it alone has, by which the paper ranks poses too (section 3.1.3).
 
     Args:
         poses: [K, 3] each.
-        min_score: mean confidence that the keypoints of a pose's own must reach.
+        min_score: mean confidence that must be left.
 
     Returns:
-        those that are left, the surest first.
+        the poses that have it, the surest first.
     """
-    kept: list[tuple[float, Floats]] = []
-    for pose in sorted(poses, key=lambda pose: -pose[:, 2].mean()):
+    kept: list[Floats] = []
+    for pose in sorted(poses, key=_confidence):
         shared = np.zeros(len(pose), dtype=bool)
-        for _, other in kept:
-            shared |= np.hypot(*(pose[:, :2] - other[:, :2]).T) <= _same_within(other)
-        score = float(np.where(shared, 0.0, pose[:, 2]).mean())
-        if score >= min_score:
-            kept.append((score, pose))
-    return [pose for _, pose in sorted(kept, key=lambda one: -one[0])]
+        for other in kept:
+            taken = np.hypot(*(pose[:, :2] - other[:, :2]).T) <= _same_within(other)
+            shared |= taken & (other[:, 2] > 0)
+        own = np.column_stack([pose[:, :2], np.where(shared, 0.0, pose[:, 2])])
+        if own[:, 2].mean() >= min_score:
+            kept.append(own)
+    return sorted(kept, key=_confidence)
+
+
+def _confidence(pose: Floats) -> float:
+    """Return what sorts the surest pose first."""
+    return -float(pose[:, 2].mean())
