@@ -19,12 +19,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from hydra import compose, initialize_config_dir
 from scipy.stats import t
+from torch.nn.functional import avg_pool2d, interpolate
 
 from lynx_pose.config import CONF
 from lynx_pose.data.synthetic.synthetic_dataset import VERSION
 from lynx_pose.files import read_json
+from lynx_pose.models.nets.autoencoder import Autoencoder
+from lynx_pose.models.weights import network_state, read_checkpoint
+from lynx_pose.pretraining.reconstruction import Reconstruction
+from lynx_pose.pretraining.unlabelled import ROOM, UnlabelledCrops
 from lynx_pose.training.build import read_annotations
 
 BATCH = 16
@@ -109,6 +115,35 @@ def train(options: argparse.Namespace, network: str, start: str, how: list[str],
     return [best[metric] for metric in METRICS]
 
 
+def print_reconstruction(run: Path) -> None:
+    """Print the errors of a reconstruction network on animals that it was not trained on.
+
+    Beside them that of the crop's colours in as many cells as the bottleneck has, and that with the bottleneck zeroed:
+    were it as good, the skips would copy the image and the bottleneck would say nothing.
+    """
+    net = Reconstruction(Autoencoder())
+    net.load_state_dict(network_state(read_checkpoint(run / "checkpoints" / "best.ckpt"), run))
+    net.eval()
+    # As `lynx_pose.pretrain` has divided them: the last twentieth, the middle of each crop.
+    crops = np.load(run / "crops.npy", mmap_mode="r")
+    side = round(crops.shape[1] / ROOM)
+    last = UnlabelledCrops(crops[-max(1, round(0.05 * len(crops))) :], side, None)
+    image = last.__getitems__([(0, position) for position in range(len(last))])
+    pixels = image.permute(0, 3, 1, 2).float() / 255
+    cells = interpolate(avg_pool2d(pixels, side // 2), size=pixels.shape[-2:], mode="bilinear")
+    with torch.no_grad():
+        whole = net.loss(image, torch.Generator())
+        net.backbone.encoder.bottleneck.register_forward_hook(lambda *_: torch.zeros(len(image), 512, 2, 2))
+        without = net.loss(image, torch.Generator())
+    colours = (cells - pixels).square().mean()
+    print(
+        f"reconstruction error {whole:.4f}, of colours in 2 × 2 cells {colours:.4f}, without bottleneck {without:.4f}"
+    )
+    rows = list(csv.DictReader((run / "metrics.csv").open()))
+    ends = [rows[number * len(rows) // 3 - 1]["val/loss"] for number in (1, 2, 3)]
+    print("after each phase:", ", ".join(f"{float(end):.4f}" for end in ends))
+
+
 def described(name: str, values: np.ndarray) -> str:
     """Return the mean over seeds [S, 3], and its 95 % interval."""
     with np.errstate(invalid="ignore"):
@@ -135,6 +170,8 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     for network in options.networks:
         starts = pretrained_starts(options, network)
+        if network == "autoencoder":
+            print_reconstruction(options.folder / "autoencoder-pretrained")
         for labels in options.labels:
             found = {
                 start: np.array([train(options, network, start, how, labels, seed) for seed in options.seeds])
