@@ -58,7 +58,14 @@ NETWORKS = {
     ),
     "autoencoder": Network(
         ["model=autoencoder", "head.codec.sigma=5", "optimizer.lr=1e-3"],
-        ["method=reconstruction", "optimizer=adam", "optimizer.lr=1e-3", "schedule=step", "schedule.milestones=[]"],
+        [
+            "method=reconstruction",
+            "batch_size=8",
+            "optimizer=adam",
+            "optimizer.lr=1e-3",
+            "schedule=step",
+            "schedule.milestones=[]",
+        ],
     ),
     "mobilenet": Network(["model=mobilenet", "head.deconv_channels=64"]),
 }
