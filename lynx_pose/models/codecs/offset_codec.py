@@ -26,7 +26,7 @@ DISK = 0.1
 class OffsetMaps(NamedTuple):
     """What the network finds, or is to find, at each cell of a photograph.
 
-    Args:
+    Attributes:
         heat: [B, K, h, w] probabilities that a keypoint is near; as logits where a network puts them out.
         short: [B, K, 2, h, w] from the cell to that keypoint, in input pixels.
         mid: [B, 2 E, 2, h, w] from the cell, which is near an edge's first keypoint, to its second.
@@ -40,7 +40,7 @@ class OffsetMaps(NamedTuple):
 class OffsetTargets(NamedTuple):
     """Targets and where they hold.
 
-    Args:
+    Attributes:
         maps: what is to be found.
         heat_weight: [B, K, h, w], 0 in an animal's box for its keypoints that nobody has labelled.
         short_weight: [B, K, h, w], of the disks, the inverse of their radius; 0 outside.
