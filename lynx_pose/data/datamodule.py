@@ -17,7 +17,6 @@ from lynx_pose.data.crop import CropConvention
 from lynx_pose.data.dataset import CropDataset, collate
 from lynx_pose.data.image import read_checked
 from lynx_pose.data.image_source import ImageFiles, ImageSource
-from lynx_pose.data.photographs import PhotographDataset
 from lynx_pose.data.samplers import TrainingSampler, ValidationSampler
 from lynx_pose.data.split import Selection, SplitOptions, SplitSides
 from lynx_pose.errors import InputError
@@ -59,7 +58,7 @@ class PoseDataModule(pl.LightningDataModule):
         num_workers: int | None = None,
         on_error: str = "raise",
         images: ImageSource | None = None,
-        samples: Callable[..., CropDataset | PhotographDataset] = CropDataset,
+        samples: Callable[..., CropDataset] = CropDataset,
     ):
         super().__init__()
         self.images = images or ImageFiles()
@@ -126,7 +125,7 @@ class PoseDataModule(pl.LightningDataModule):
         dataset = self._dataset(self.val_records, Augmentation("none"))
         return self._loader(dataset, ValidationSampler(len(dataset), self.batch_size, *self._rank))
 
-    def _dataset(self, records: Sequence[PoseRecord], augmentation: Augmentation) -> CropDataset | PhotographDataset:
+    def _dataset(self, records: Sequence[PoseRecord], augmentation: Augmentation) -> CropDataset:
         return self.samples(
             records, self.skeleton, self.input_size, self.crop_convention, augmentation, self.seed, self.images
         )
@@ -151,7 +150,7 @@ class PoseDataModule(pl.LightningDataModule):
             return 0
         return workers
 
-    def _loader(self, dataset: CropDataset | PhotographDataset, sampler: Sampler[tuple[int, int]]) -> DataLoader[Any]:
+    def _loader(self, dataset: CropDataset, sampler: Sampler[tuple[int, int]]) -> DataLoader[Any]:
         workers = self._workers(len(dataset))
         return DataLoader(
             dataset,

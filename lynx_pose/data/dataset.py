@@ -104,7 +104,6 @@ class CropDataset(Dataset[PoseBatch]):
     def _sample(self, epoch: int, position: int) -> tuple[Pixels, View, Matrix]:
         """Return the crop [H, W, 3], its view with keypoints in crop pixels, and the map from image to crop pixels."""
         record = self.records[position]
-        key = sample_key(self.seed, epoch, record)
         width, height = self.input_size
         view = View(
             crop=crop_box(record.box, width / height),
@@ -115,6 +114,11 @@ class CropDataset(Dataset[PoseBatch]):
             depth=record.depth,
             image_width=record.image_size[0],
         )
+        return self._augmented(view, record, epoch)
+
+    def _augmented(self, view: View, record: PoseRecord, epoch: int) -> tuple[Pixels, View, Matrix]:
+        """Draw the sample's augmentation; of several animals in one image, `record` is the first."""
+        key = sample_key(self.seed, epoch, record)
         view = self.augmentation.view(view, self.skeleton, key)
         matrix = self.crop_convention.matrix(view.crop, self.input_size)
         view = replace(view, keypoints=transform_points(view.keypoints, matrix), depth=view.depth / pixel_side(matrix))

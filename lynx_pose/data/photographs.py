@@ -1,22 +1,21 @@
 """Samples of networks that find the animals by themselves: a whole photograph with the keypoints of each animal."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from typing_extensions import override
 
 from lynx_pose.arrays import AnyArray, Matrix, Pixels
 from lynx_pose.augment.geometry import View
 from lynx_pose.augment.half_body import HalfBody
 from lynx_pose.augment.pipeline import Augmentation
 from lynx_pose.data.annotations import PoseRecord
-from lynx_pose.data.crop import CropConvention, compose, crop_box, mirror_matrix, pixel_side, transform_points
-from lynx_pose.data.dataset import sample_key
-from lynx_pose.data.image_source import ImageFiles, ImageSource
+from lynx_pose.data.crop import CropConvention, crop_box, pixel_side, transform_points
+from lynx_pose.data.dataset import CropDataset
+from lynx_pose.data.image_source import ImageSource
 from lynx_pose.data.skeleton import Skeleton
 from lynx_pose.errors import InputError
 
@@ -54,8 +53,8 @@ def group_by_photograph(records: Sequence[PoseRecord]) -> list[list[PoseRecord]]
     return list(photographs.values())
 
 
-class PhotographDataset(Dataset[PhotographBatch]):
-    """Whole photographs of records; as `CropDataset`, but a sample is a photograph.
+class PhotographDataset(CropDataset):
+    """Whole photographs of records; a sample is a photograph with all its animals.
 
     Args:
         records: the annotated animals.
@@ -84,18 +83,14 @@ class PhotographDataset(Dataset[PhotographBatch]):
             raise InputError(
                 "aug/half_body: this network sees whole photographs, which have no halves; add aug/half_body=none"
             )
+        super().__init__(records, skeleton, input_size, crop_convention, augmentation, seed, images)
         self.photographs = group_by_photograph(records)
-        self.skeleton = skeleton
-        self.input_size = input_size
-        self.crop_convention = crop_convention
-        self.augmentation = augmentation
-        self.seed = seed
-        self.images = images or ImageFiles()
 
+    @override
     def __len__(self) -> int:
         return len(self.photographs)
 
-    def __getitems__(self, indices: Sequence[tuple[int, int]]) -> PhotographBatch:
+    def __getitems__(self, indices: Sequence[tuple[int, int]]) -> PhotographBatch:  # type: ignore[override]  # its own
         """Return the batch of several (epoch, position) pairs."""
         images, views, matrices = zip(*(self._sample(*index) for index in indices), strict=True)
         animals = [self._animals(*index) for index in zip((p for _, p in indices), views, matrices, strict=True)]
@@ -114,10 +109,10 @@ class PhotographDataset(Dataset[PhotographBatch]):
             record_index=torch.tensor([position for _, position in indices]),
         )
 
+    @override
     def _sample(self, epoch: int, position: int) -> tuple[Pixels, View, Matrix]:
         """Return the photograph [H, W, 3], its view with keypoints [K, A, 2] in input pixels, and the map to those."""
         records = self.photographs[position]
-        key = sample_key(self.seed, epoch, records[0])
         width, height = self.input_size
         size = records[0].image_size
         # Keypoints before animals, so that left and right of all animals swap as those of one do.
@@ -130,12 +125,7 @@ class PhotographDataset(Dataset[PhotographBatch]):
             depth=np.stack([record.depth for record in records], axis=1),
             image_width=size[0],
         )
-        view = self.augmentation.view(view, self.skeleton, key)
-        matrix = self.crop_convention.matrix(view.crop, self.input_size)
-        view = replace(view, keypoints=transform_points(view.keypoints, matrix))
-        if view.mirrored:
-            matrix = compose(matrix, mirror_matrix(view.image_width))
-        return self.augmentation.crop(self.images(records[0]), matrix, self.input_size, key), view, matrix
+        return self._augmented(view, records[0], epoch)
 
     def _animals(self, position: int, view: View, matrix: Matrix) -> tuple[AnyArray, ...]:
         """Return keypoints [A, K, 2], visible and occluded [A, K], boxes [A, 4] and sizes [A] of a photograph."""
