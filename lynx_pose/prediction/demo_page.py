@@ -172,7 +172,8 @@ def predict_upload(
         lift: draws the pose in three dimensions.
 
     Returns:
-        the picture with its pose as HTML, a row a keypoint, a JSON file with the same values, and the pose to turn.
+        the picture with its poses as HTML; and of the first animal, which is the surest where the network finds several,
+        a row a keypoint, a JSON file with the same values, and the pose to turn.
 
     Raises:
         InputError: something of it cannot be used.
@@ -182,6 +183,8 @@ def predict_upload(
     require_small(path, max_megapixels)
     pixels = to_pixels(path)
     poses = estimator.predict(pixels, parse_box(box))
+    if not len(poses):
+        raise InputError("no animal was found in this image")
     names = estimator.skeleton.names
     rows = [
         [name, round(float(x), 1), round(float(y), 1), round(float(confidence), 3)]
@@ -214,18 +217,19 @@ def require_small(path: str, max_megapixels: float) -> None:
 
 
 def pose_html(pixels: Pixels, poses: AnimalPoses, skeleton: Skeleton) -> str:
-    """Return an image [H, W, 3] with the pose of its first animal over it, as HTML."""
+    """Return an image [H, W, 3] with the poses of its animals over it, as HTML."""
     scale = min(1.0, SHOWN / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     jpeg = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1].tobytes()
-    points, confidences = poses.keypoints[0] * scale, poses.confidences[0]
-    overlay = pose_svg(points, confidences, np.ones(len(points), bool), skeleton, size)
-    x, y, width, height = poses.boxes[0] * scale
-    overlay += (
-        f'<svg viewBox="0 0 {size[0]} {size[1]}" style="pointer-events: none"><rect x="{x:.1f}" y="{y:.1f}" '
-        f'width="{width:.1f}" height="{height:.1f}" fill="none" stroke="#fff" stroke-dasharray="6 4"/></svg>'
-    )
+    overlay = ""
+    for keypoints, confidences, box in zip(poses.keypoints, poses.confidences, poses.boxes, strict=True):
+        overlay += pose_svg(keypoints * scale, confidences, np.ones(len(keypoints), bool), skeleton, size)
+        x, y, width, height = box * scale
+        overlay += (
+            f'<svg viewBox="0 0 {size[0]} {size[1]}" style="pointer-events: none"><rect x="{x:.1f}" y="{y:.1f}" '
+            f'width="{width:.1f}" height="{height:.1f}" fill="none" stroke="#fff" stroke-dasharray="6 4"/></svg>'
+        )
     source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
     return (
         "<style>.pose svg {position: absolute; inset: 0; width: 100%}</style>"

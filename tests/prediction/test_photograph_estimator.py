@@ -3,12 +3,15 @@
 import csv
 import json
 
+import cv2
 import numpy as np
 import pytest
 from commandline import QUICK, run
 
 from lynx_pose.data.crop import CropConvention
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
+from lynx_pose.errors import InputError
+from lynx_pose.prediction.demo_page import predict_upload
 from lynx_pose.prediction.photograph_estimator import PhotographEstimator
 
 
@@ -99,3 +102,14 @@ def test_what_does_not_go_together_is_refused(crowd_run, command, message):
     process = run(*command, cwd=crowd_run, check=False)
     assert process.returncode == 1
     assert message in process.stderr + process.stdout
+
+
+def test_the_page_shows_all_animals_and_says_when_there_is_none(tmp_path):
+    estimator = PhotographEstimator(_Painted())
+    for name, spots in (("two", [(100, 200, 4), (400, 80, 4)]), ("none", [])):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), _photograph((640, 480), *spots)[..., ::-1])
+    html, rows, *_ = predict_upload(estimator, str(tmp_path / "two.png"), "", 20.0)
+    assert html.count("stroke-dasharray") == 2
+    assert len(rows) == 20
+    with pytest.raises(InputError, match="no animal was found"):
+        predict_upload(estimator, str(tmp_path / "none.png"), "", 20.0)
