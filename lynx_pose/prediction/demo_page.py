@@ -172,8 +172,8 @@ def predict_upload(
         lift: draws the pose in three dimensions.
 
     Returns:
-        the picture with its poses as HTML; and of the first animal, which is the surest where the network finds several,
-        a row a keypoint, a JSON file with the same values, and the pose to turn.
+        the picture with its poses as HTML; and of the first animal, the surest where the network finds several, a row a
+        keypoint, a JSON file with the same values, and the pose to turn.
 
     Raises:
         InputError: something of it cannot be used.
