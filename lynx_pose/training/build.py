@@ -152,6 +152,24 @@ def check_half_body(augmentation: Augmentation, skeleton: Skeleton) -> None:
         )
 
 
+def require_whole_photographs(net: PoseNet, datamodule: PoseDataModule) -> None:
+    """Refuse to teach a network that finds the animals by itself that some of a photograph's animals are none.
+
+    Raises:
+        InputError: of a photograph on one side, animals are left out or on another side.
+    """
+    if not net.finds_animals:
+        return
+    for side in (datamodule.train_records, datamodule.val_records, datamodule.test_records):
+        known, paths = {record.id for record in side}, {record.image_path for record in side}
+        for record in datamodule.annotations.records:
+            if record.image_path in paths and record.id not in known:
+                raise InputError(
+                    f"{record.source}: others of its photograph take part in this run and it does not, so it would be "
+                    "taught as background; do without data.train_animals and data.*_species, and split by photographs"
+                )
+
+
 def freeze_unused(net: PoseNet, input_size: tuple[int, int], num_keypoints: int) -> list[str]:
     """Freeze the parameters that the loss does not depend on, and return their names.
 

@@ -34,7 +34,14 @@ from lynx_pose.errors import InputError
 from lynx_pose.files import read_json, write_json
 from lynx_pose.machine import threads_beside_others
 from lynx_pose.models.pose_net import build_net
-from lynx_pose.training.build import build_datamodule, build_task, check_half_body, freeze_unused, read_annotations
+from lynx_pose.training.build import (
+    build_datamodule,
+    build_task,
+    check_half_body,
+    freeze_unused,
+    read_annotations,
+    require_whole_photographs,
+)
 from lynx_pose.training.callbacks.best_epoch import BestEpoch
 from lynx_pose.training.callbacks.cuda_graph_steps import CudaGraphSteps
 from lynx_pose.training.callbacks.epoch_log import EpochLog
@@ -147,6 +154,7 @@ def _build(spec: RunSpec) -> tuple[PoseTask, PoseDataModule]:
     kept_split = read_json(spec.folder.split) if spec.checkpoint else None
     datamodule = build_datamodule(cfg, annotations, net.head.crop_convention, kept_split)
     check_half_body(datamodule.augmentation, annotations.skeleton)
+    require_whole_photographs(net, datamodule)
     instantiate(cfg.init)(net, annotations.skeleton)
     freeze_unused(net, tuple(cfg.model.input_size), len(annotations.skeleton))
     if cfg.compile:

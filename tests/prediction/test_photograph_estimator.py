@@ -15,6 +15,9 @@ from lynx_pose.prediction.demo_page import predict_upload
 from lynx_pose.prediction.photograph_estimator import PhotographEstimator
 
 
+CROWD = ["data.images=4", "data.animals=[2,2]"]
+
+
 class _Painted:
     """Finds an animal around each pixel of pure red, keypoint k being k pixels to its right; sure of the first half."""
 
@@ -65,7 +68,7 @@ def crowd_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("crowd")
     run(
         *("train", *QUICK, "model=personlab", "aug=none", "model.input_size=[96,64]", "model.epochs=2"),
-        *("data.images=4", "data.animals=[2,2]", "data.split=shared", f"data.root={folder / 'data'}"),
+        *(*CROWD, "data.split=shared", f"data.root={folder / 'data'}"),
         *("flip_test=true", f"hydra.run.dir={folder / 'run'}"),
         cwd=folder,
     )
@@ -93,6 +96,18 @@ def test_the_way_from_training_to_poses_without_boxes(crowd_run):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
+        (
+            [
+                "train",
+                *QUICK,
+                "model=personlab",
+                "aug=none",
+                "data.images=4",
+                "data.animals=[2,2]",
+                "data.train_animals=1",
+            ],
+            "it would be taught as background",
+        ),
         (["predict", "run=run", "images=data", "output=with"], "boxes=image: this network finds the animals"),
         (["predict", "images=data", "boxes=none", "output=without"], "boxes=none: this network sees one animal a box"),
         (["export", "run=run"], "steps that an ONNX file cannot hold"),
