@@ -14,7 +14,6 @@ from lynx_pose.errors import InputError
 from lynx_pose.prediction.demo_page import predict_upload
 from lynx_pose.prediction.photograph_estimator import PhotographEstimator
 
-
 CROWD = ["data.images=4", "data.animals=[2,2]"]
 
 
