@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from lynx_pose.arrays import Floats
+from lynx_pose.arrays import AnyArray, Floats
 from lynx_pose.data.crop import CropConvention
 from lynx_pose.errors import InputError
 
@@ -253,7 +253,7 @@ class OffsetCodec:
         weights = shares * (heat[cells] + 1e-6)
         return np.asarray((offset[(slice(None), *cells)] * weights).sum(axis=1) / weights.sum())
 
-    def _neighbours(self, heat: Floats, place: Floats) -> tuple[tuple[Floats, Floats], Floats]:
+    def _neighbours(self, heat: Floats, place: Floats) -> tuple[tuple[AnyArray, AnyArray], Floats]:
         """Return rows and columns of the four cells around a place, and their shares [4]; outside, the nearest."""
         height, width = heat.shape
         x, y = np.clip(place / self.stride, 0, (width - 1, height - 1))
