@@ -11,14 +11,18 @@ from commandline import QUICK, run
 from lynx_pose.data.crop import CropConvention
 from lynx_pose.data.skeleton import ANIMAL_POSE_20
 from lynx_pose.errors import InputError
+from lynx_pose.prediction.batching import BatchPredictor
+from lynx_pose.prediction.box_sources import WholeImageBoxes
 from lynx_pose.prediction.demo_page import predict_upload
+from lynx_pose.prediction.media import find_media
 from lynx_pose.prediction.photograph_estimator import PhotographEstimator
+from lynx_pose.prediction.tracking import track_animals
 
 CROWD = ["data.images=4", "data.animals=[2,2]"]
 
 
 class _Painted:
-    """Finds an animal around each pixel of pure red, keypoint k being k pixels to its right; sure of the first half."""
+    """Finds an animal at each red spot, keypoint k being k pixels right of its middle; sure of the first half of them."""
 
     skeleton = ANIMAL_POSE_20
     input_size = (160, 120)
@@ -26,7 +30,7 @@ class _Painted:
 
     def __call__(self, crops):
         assert crops.shape[1:] == (120, 160, 3)
-        places = [np.argwhere((crop[..., 0] > 200) & (crop[..., 1] < 60)) for crop in crops]
+        places = [_middles((crop[..., 0] > 150) & (crop[..., 1] < 100)) for crop in crops]
         most = max(len(of_crop) for of_crop in places)
         keypoints, scores = np.full((len(crops), most, 20, 2), np.nan), np.zeros((len(crops), most, 20))
         for number, of_crop in enumerate(places):
@@ -34,6 +38,12 @@ class _Painted:
                 keypoints[number, animal] = np.column_stack([column + np.arange(20), np.full(20, row)])
                 scores[number, animal] = np.where(np.arange(20) < 10, 0.9, 0.1)
         return keypoints, scores
+
+
+def _middles(mask):
+    """Return row and column [N, 2] of the middles of connected spots, from left to right."""
+    spots = cv2.connectedComponentsWithStats(mask.astype(np.uint8))[3][1:]
+    return spots[np.argsort(spots[:, 0])][:, ::-1]
 
 
 def _photograph(size, *spots):
@@ -59,6 +69,27 @@ def test_animals_are_in_the_photographs_own_pixels():
     assert found[1].boxes[0, 2:] == pytest.approx([18, 1])
     assert found[2].keypoints.shape == (0, 20, 2)
     assert len(estimator.predict(photographs[0])) == 2
+
+
+def test_animals_keep_their_numbers_through_a_video_without_boxes(tmp_path):
+    """One goes right and one left, until they have changed places; another comes in the middle."""
+    path = tmp_path / "video.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (640, 480))
+    for frame in range(20):
+        spots = [(100 + 15 * frame, 100, 24), (400 - 15 * frame, 300, 24)]
+        spots += [(500, 420, 24)] if frame >= 10 else []
+        writer.write(_photograph((640, 480), *spots)[..., ::-1])
+    writer.release()
+    predictor = BatchPredictor(PhotographEstimator(_Painted()), find_media(str(tmp_path)), WholeImageBoxes(), 1)
+    (found,) = predictor(["video.avi"])
+    tracked = track_animals(found, ANIMAL_POSE_20, 0.3)
+    assert [len(animals) for animals in tracked.frames] == [2] * 10 + [3] * 10
+    rows = {}
+    for animals in tracked.frames:
+        for animal in animals:
+            rows.setdefault(animal.track, set()).add(round(animal.keypoints[0][1] / 100))
+    # Each stays in the row that it was in.
+    assert sorted(map(sorted, rows.values())) == [[1], [3], [4]]
 
 
 @pytest.fixture(scope="module")
