@@ -22,7 +22,7 @@ CROWD = ["data.images=4", "data.animals=[2,2]"]
 
 
 class _Painted:
-    """Finds an animal at each red spot, keypoint k being k pixels right of its middle; sure of the first half of them."""
+    """Finds an animal at each red spot, keypoint k being k pixels right of its middle; sure of half of them."""
 
     skeleton = ANIMAL_POSE_20
     input_size = (160, 120)
