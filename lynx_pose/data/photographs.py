@@ -1,6 +1,7 @@
 """Samples of networks that find the animals by themselves: a whole photograph with the keypoints of each animal."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -10,14 +11,9 @@ from typing_extensions import override
 
 from lynx_pose.arrays import AnyArray, Matrix, Pixels
 from lynx_pose.augment.geometry import View
-from lynx_pose.augment.half_body import HalfBody
-from lynx_pose.augment.pipeline import Augmentation
 from lynx_pose.data.annotations import PoseRecord
-from lynx_pose.data.crop import CropConvention, crop_box, pixel_side, transform_points
+from lynx_pose.data.crop import crop_box, pixel_side, transform_points
 from lynx_pose.data.dataset import CropDataset
-from lynx_pose.data.image_source import ImageSource
-from lynx_pose.data.skeleton import Skeleton
-from lynx_pose.errors import InputError
 
 
 class PhotographBatch(NamedTuple):
@@ -56,35 +52,14 @@ def group_by_photograph(records: Sequence[PoseRecord]) -> list[list[PoseRecord]]
 class PhotographDataset(CropDataset):
     """Whole photographs of records; a sample is a photograph with all its animals.
 
-    Args:
-        records: the annotated animals.
-        skeleton: of all of them.
-        input_size: (width, height) of the network's input.
-        crop_convention: of the codec that decodes the network.
-        augmentation: what is drawn for each photograph; its geometry moves, scales and turns the whole of it.
-        seed: of the run.
-        images: opens them; None decodes each from its file.
-
-    Raises:
-        InputError: the augmentation crops half of a body, which a photograph of several animals does not have.
+    The arguments are those of `CropDataset`; the augmentation's geometry moves, scales and turns the whole photograph,
+    and takes no half of a body.
     """
 
-    def __init__(
-        self,
-        records: Sequence[PoseRecord],
-        skeleton: Skeleton,
-        input_size: tuple[int, int],
-        crop_convention: CropConvention,
-        augmentation: Augmentation,
-        seed: int,
-        images: ImageSource | None = None,
-    ):
-        if any(isinstance(transform, HalfBody) for transform in augmentation.geometry):
-            raise InputError(
-                "aug/half_body: this network sees whole photographs, which have no halves; add aug/half_body=none"
-            )
-        super().__init__(records, skeleton, input_size, crop_convention, augmentation, seed, images)
-        self.photographs = group_by_photograph(records)
+    @cached_property
+    def photographs(self) -> list[list[PoseRecord]]:
+        """The animals of each photograph."""
+        return group_by_photograph(self.records)
 
     @override
     def __len__(self) -> int:

@@ -87,13 +87,7 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
     # Before the first batch, so that each image's poses are those of one network, whenever it was predicted.
     estimator.network.fold_batchnorm()
     media = find_media(cfg.images if isinstance(cfg.images, str) else list(cfg.images))
-    if (cfg.boxes == "none") != estimator.finds_animals:
-        raise InputError(
-            f"boxes={cfg.boxes}: this network finds the animals of a whole photograph by itself; give boxes=none"
-            if estimator.finds_animals
-            else "boxes=none: this network sees one animal a box; give a file of boxes or boxes=image, or train one "
-            "that finds the animals by itself (model=personlab)"
-        )
+    _require_boxes_if_needed(str(cfg.boxes), estimator)
     boxes = read_boxes(str(cfg.boxes), media, cfg.box_category, cfg.box_confidence)
     settings = {
         "network": fingerprint([run / "checkpoints" / "best.ckpt" if run.is_dir() else run]),
@@ -128,6 +122,17 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
             paths += lifted.write(tracked, poses.folder)
         _log_result(poses, paths)
     return PredictionResult(poses, media, paths)
+
+
+def _require_boxes_if_needed(boxes: str, estimator: PoseEstimator) -> None:
+    """Refuse boxes for a network that finds the animals by itself, and none for one that does not."""
+    if estimator.finds_animals and boxes != "none":
+        raise InputError(f"boxes={boxes}: this network finds the animals of a whole photograph by itself: boxes=none")
+    if boxes == "none" and not estimator.finds_animals:
+        raise InputError(
+            "boxes=none: this network sees one animal a box; give a file of boxes or boxes=image, or train one that "
+            "finds the animals by itself (model=personlab)"
+        )
 
 
 def _lifted_writer(cfg: DictConfig, skeleton: Skeleton) -> "LiftedWriter | None":

@@ -153,13 +153,18 @@ def check_half_body(augmentation: Augmentation, skeleton: Skeleton) -> None:
 
 
 def require_whole_photographs(net: PoseNet, datamodule: PoseDataModule) -> None:
-    """Refuse to teach a network that finds the animals by itself that some of a photograph's animals are none.
+    """Refuse what a network that finds the animals by itself cannot be taught with.
 
     Raises:
-        InputError: of a photograph on one side, animals are left out or on another side.
+        InputError: of a photograph on one side, animals are left out or on another side, as if they were background;
+            or the augmentation takes half of a body, which a photograph of several animals does not have.
     """
     if not net.finds_animals:
         return
+    if any(isinstance(transform, HalfBody) for transform in datamodule.augmentation.geometry):
+        raise InputError(
+            "aug/half_body: this network sees whole photographs, which have no halves; add aug/half_body=none"
+        )
     for side in (datamodule.train_records, datamodule.val_records, datamodule.test_records):
         known, paths = {record.id for record in side}, {record.image_path for record in side}
         for record in datamodule.annotations.records:

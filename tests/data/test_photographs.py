@@ -77,11 +77,6 @@ def test_what_moves_the_photograph_moves_all_its_animals(crowd):
         assert all(torch.equal(one, two) for one, two in zip(batch, again, strict=True))
 
 
-def test_half_bodies_are_refused(crowd):
-    with pytest.raises(InputError, match="aug/half_body=none"):
-        _dataset(crowd, _geometric("aug/half_body=mmpose"))
-
-
 def test_animals_that_cannot_be_drawn(tmp_path):
     with pytest.raises(InputError, match=r"data.animals=\[3, 1\]"):
         read(str(tmp_path), 2, animals=[3, 1])

@@ -7,7 +7,7 @@ from commandline import QUICK, run, summary
 from hydra import compose, initialize_config_dir
 
 from lynx_pose.config import CONF
-from lynx_pose.models.heads.peak_choice import Choice
+from lynx_pose.models.heads.peak_choice import ChosenPlaces
 from lynx_pose.models.nets.autoencoder import Encoder
 from lynx_pose.models.pose_net import build_net
 
@@ -20,7 +20,7 @@ def _config(*overrides):
 def test_confidence_is_the_heatmaps_value_at_the_chosen_place():
     head = build_net(_config(), 2).head
     heatmaps = torch.rand(1, 2, 64, 64, generator=torch.Generator().manual_seed(0))
-    keypoints, scores = head.decode(Choice(torch.tensor([[[0.25, 0.5], [0.99, 0.0]]]), heatmaps))
+    keypoints, scores = head.decode(ChosenPlaces(torch.tensor([[[0.25, 0.5], [0.99, 0.0]]]), heatmaps))
     assert keypoints[0].tolist() == [[16, 32], pytest.approx([63.36, 0])]
     assert scores[0].tolist() == [heatmaps[0, 0, 32, 16], heatmaps[0, 1, 0, 63]]
 

@@ -138,6 +138,7 @@ def test_the_way_from_training_to_poses_without_boxes(crowd_run):
             ],
             "it would be taught as background",
         ),
+        (["train", *QUICK, "model=personlab", "aug=geometric", *CROWD], "add aug/half_body=none"),
         (["predict", "run=run", "images=data", "output=with"], "boxes=image: this network finds the animals"),
         (["predict", "images=data", "boxes=none", "output=without"], "boxes=none: this network sees one animal a box"),
         (["export", "run=run"], "steps that an ONNX file cannot hold"),

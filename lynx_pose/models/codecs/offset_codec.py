@@ -288,7 +288,7 @@ def _without_shared(poses: list[Floats], min_score: float) -> list[Floats]:
         the poses that have it, the surest first.
     """
     kept: list[Floats] = []
-    for pose in sorted(poses, key=_confidence):
+    for pose in sorted(poses, key=_surest_first):
         shared = np.zeros(len(pose), dtype=bool)
         for other in kept:
             taken = np.hypot(*(pose[:, :2] - other[:, :2]).T) <= _same_within(other)
@@ -296,9 +296,8 @@ def _without_shared(poses: list[Floats], min_score: float) -> list[Floats]:
         own = np.column_stack([pose[:, :2], np.where(shared, 0.0, pose[:, 2])])
         if own[:, 2].mean() >= min_score:
             kept.append(own)
-    return sorted(kept, key=_confidence)
+    return sorted(kept, key=_surest_first)
 
 
-def _confidence(pose: Floats) -> float:
-    """Return what sorts the surest pose first."""
+def _surest_first(pose: Floats) -> float:
     return -float(pose[:, 2].mean())

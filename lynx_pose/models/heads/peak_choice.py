@@ -10,7 +10,7 @@ from lynx_pose.models.heads.base import CodecHead
 from lynx_pose.models.heads.regression import fully_connected
 
 
-class Choice(NamedTuple):
+class ChosenPlaces(NamedTuple):
     """Chosen places [B, K, 2] in fractions of the crop, and the heatmaps [B, K, H, W] that they were chosen in."""
 
     places: Tensor
@@ -41,11 +41,11 @@ class PeakChoiceHead(CodecHead):
         """Turn features [B, C, h, w] into fractions of the crop [B, K, 2]."""
         return torch.sigmoid(self.fc(features.mean(dim=(-2, -1)))).unflatten(1, (self.num_keypoints, 2))
 
-    def loss(self, output: Choice, keypoints: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, output: ChosenPlaces, keypoints: Tensor, weight: Tensor) -> Tensor:
         """Return the loss of the places; the heatmaps are not trained."""
         return super().loss(output.places, keypoints, weight)
 
-    def decode(self, output: Choice) -> tuple[Tensor, Tensor]:
+    def decode(self, output: ChosenPlaces) -> tuple[Tensor, Tensor]:
         """Return keypoints [B, K, 2] in crop pixels and scores [B, K], the heatmaps' values there."""
         keypoints = self.codec.decode(output.places.float())
         height, width = output.heatmaps.shape[-2:]
@@ -54,7 +54,7 @@ class PeakChoiceHead(CodecHead):
         scores = output.heatmaps.flatten(2).gather(2, (row * width + column)[..., None])[..., 0]
         return keypoints, scores.float()
 
-    def average_flipped(self, output: Choice, mirrored: Choice, flip_indices: list[int]) -> Choice:
+    def average_flipped(self, output: ChosenPlaces, mirrored: ChosenPlaces, flip_indices: list[int]) -> ChosenPlaces:
         """Return the mean of the places, and of the heatmaps, of crops and of their mirror images."""
         places = (output.places + self.codec.unflip(mirrored.places, flip_indices)) / 2
-        return Choice(places, (output.heatmaps + mirrored.heatmaps.flip(-1)[:, flip_indices]) / 2)
+        return ChosenPlaces(places, (output.heatmaps + mirrored.heatmaps.flip(-1)[:, flip_indices]) / 2)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lynx_pose.models.heads.base import PoseHead
-from lynx_pose.models.heads.peak_choice import Choice
+from lynx_pose.models.heads.peak_choice import ChosenPlaces
 from lynx_pose.models.nets.autoencoder import InterleavedNet
 from lynx_pose.models.pose_net import PoseNet
 
@@ -51,12 +51,12 @@ class PeakChoiceNet(PoseNet):
         return self
 
     @override
-    def forward(self, image: Tensor) -> Choice:
+    def forward(self, image: Tensor) -> ChosenPlaces:
         with torch.no_grad():
             heatmaps = torch.sigmoid(self.heatmaps(image))
         return self.choose(self.normalize(image), heatmaps)
 
-    def choose(self, pixels: Tensor, heatmaps: Tensor) -> Choice:
+    def choose(self, pixels: Tensor, heatmaps: Tensor) -> ChosenPlaces:
         """Choose a place in each of heatmaps [B, K, H, W] of normalised crops [B, 3, H, W]."""
         seen: Any = torch.cat([pixels, heatmaps.to(pixels.dtype)], dim=1).contiguous(memory_format=self.layout)
-        return Choice(self.head(self.backbone(seen)[-1]), heatmaps)
+        return ChosenPlaces(self.head(self.backbone(seen)[-1]), heatmaps)
