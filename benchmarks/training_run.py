@@ -54,7 +54,7 @@ def ours(data: Path, folder: Path, animals: int, epochs: int, seed: int) -> Curv
             row = dict(zip(rows[0].split(","), line.split(","), strict=True))
             epoch = int(row["epoch"]) + 1
             # Epochs without validation have no AP.
-            if start is not None and row["val/AP"] and epoch not in [known for known, *_ in curve]:
+            if start is not None and row.get("val/AP") and epoch not in [known for known, *_ in curve]:
                 curve.append((epoch, time.perf_counter() - start, float(row["val/AP"])))
         time.sleep(0.1)
     if process.returncode:

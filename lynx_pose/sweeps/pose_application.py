@@ -33,7 +33,8 @@ class PoseApplication(Application):
     suffix_option = "sweep.suffix"
     trial_option = "sweep.trial"
     sweeper_options = launcher_options = "sweep"
-    preload = ("lynx_pose.training.run",)
+    # The second is what a configuration names, with timm.
+    preload = ("lynx_pose.training.run", "lynx_pose.models.backbones")
 
     @override
     def is_shown(self, option: str, varies: bool) -> bool:

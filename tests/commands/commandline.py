@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from lynx_pose.sweeps.pose_application import PoseApplication
+
 TIMEOUT = 900
 QUICK = [
     "experiment=demo",
@@ -25,7 +27,7 @@ QUICK = [
 
 # Forks the processes of command lines after importing what takes them several seconds each.
 WARM = multiprocessing.get_context("forkserver")
-WARM.set_forkserver_preload(["lynx_pose.training.run", "lynx_pose.evaluation.validate", "commandline"])
+WARM.set_forkserver_preload([*PoseApplication.preload, "lynx_pose.evaluation.validate", "commandline"])
 
 
 def run(module, *arguments, cwd, check=True, **environment):
