@@ -96,7 +96,7 @@ def _require_writable(option: str, folder: Path) -> None:
 
 def _imported(work: str) -> Callable[..., Any]:
     module, _, name = work.partition(":")
-    # Collecting garbage finds none while modules load, and would take a fifth of that time.
+    # Modules are no garbage: to look for some among them, now and later, would take a fifth of the time to load them.
     gc.disable()
     try:
         function: Callable[..., Any] = getattr(import_module(module), name)

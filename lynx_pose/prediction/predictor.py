@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ from lynx_pose.files import atomic_write, fingerprint, read_json, write_json, wr
 from lynx_pose.machine import usable_cores
 from lynx_pose.models.embedded import find_network
 from lynx_pose.prediction.batching import BatchPredictor
-from lynx_pose.prediction.box_sources import read_boxes
+from lynx_pose.prediction.box_sources import BoxSource, read_boxes
 from lynx_pose.prediction.estimator import PoseEstimator, load
 from lynx_pose.prediction.media import Media, find_media, is_video
 from lynx_pose.prediction.pose_log import AnimalPose, ImagePoses, PoseLog
@@ -89,13 +89,7 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
     media = find_media(cfg.images if isinstance(cfg.images, str) else list(cfg.images))
     _require_boxes_if_needed(str(cfg.boxes), estimator)
     boxes = read_boxes(str(cfg.boxes), media, cfg.box_category, cfg.box_confidence)
-    settings = {
-        "network": fingerprint([run / "checkpoints" / "best.ckpt" if run.is_dir() else run]),
-        "images": str(media.folder),
-        "boxes": boxes.fingerprint,
-        **{key: cfg[key] for key in ("flip_test", "precision", "smooth", "min_confidence")},
-    }
-    with PoseLog(Path(cfg.output).expanduser(), settings) as poses:
+    with PoseLog(Path(cfg.output).expanduser(), _settings(cfg, run, media, boxes)) as poses:
         calibration, guarantee = _calibration(cfg, poses.folder, estimator.skeleton)
         draw = functools.partial(draw_animals, skeleton=estimator.skeleton, min_confidence=cfg.min_confidence)
         save = functools.partial(_save_drawing, poses.folder / "drawn", draw) if cfg.draw else None
@@ -122,6 +116,16 @@ def predict_images(cfg: DictConfig, estimator: PoseEstimator | None = None) -> P
             paths += lifted.write(tracked, poses.folder)
         _log_result(poses, paths)
     return PredictionResult(poses, media, paths)
+
+
+def _settings(cfg: DictConfig, run: Path, media: Media, boxes: BoxSource) -> dict[str, Any]:
+    """Return what poses depend on: those in a folder are added to if they were found with the same."""
+    return {
+        "network": fingerprint([run / "checkpoints" / "best.ckpt" if run.is_dir() else run]),
+        "images": str(media.folder),
+        "boxes": boxes.fingerprint,
+        **{key: cfg[key] for key in ("flip_test", "precision", "smooth", "min_confidence")},
+    }
 
 
 def _require_boxes_if_needed(boxes: str, estimator: PoseEstimator) -> None:

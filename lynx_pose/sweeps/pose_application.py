@@ -33,7 +33,7 @@ class PoseApplication(Application):
     suffix_option = "sweep.suffix"
     trial_option = "sweep.trial"
     sweeper_options = launcher_options = "sweep"
-    # The second is what a configuration names, with timm.
+    # Only configurations name the second, which imports timm, and that takes a second.
     preload = ("lynx_pose.training.run", "lynx_pose.models.backbones")
 
     @override
