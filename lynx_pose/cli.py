@@ -1,7 +1,6 @@
 """What the command lines share: their configuration or arguments, and how errors reach the user."""
 
 import argparse
-import gc
 import logging
 import os
 import sys
@@ -96,13 +95,7 @@ def _require_writable(option: str, folder: Path) -> None:
 
 def _imported(work: str) -> Callable[..., Any]:
     module, _, name = work.partition(":")
-    # Modules are no garbage: to look for some among them, now and later, would take a fifth of the time to load them.
-    gc.disable()
-    try:
-        function: Callable[..., Any] = getattr(import_module(module), name)
-    finally:
-        gc.freeze()
-        gc.enable()
+    function: Callable[..., Any] = getattr(import_module(module), name)
     return function
 
 
