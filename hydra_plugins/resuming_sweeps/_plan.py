@@ -214,7 +214,6 @@ def _folder_name(config: DictConfig, number: int) -> str:
 
 def _placed(folder: Path, name: str) -> Overrides:
     """Return the overrides that give a job its folder within the sweep's."""
-
     return [f"hydra.sweep.dir={quoted(str(folder))}", f"hydra.sweep.subdir={quoted(name)}"]
 
 

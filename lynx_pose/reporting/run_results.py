@@ -81,7 +81,7 @@ class Run:
     @property
     def fold(self) -> int | None:
         """Of a cross-validation, the part that validates."""
-        fold: int | None = self.config.data.get("fold")
+        fold: int | None = self.config.data.fold
         return fold
 
     @property

@@ -59,7 +59,7 @@ class SavedStandings:
             images: [I] how often each validation image counts; None counts each once.
         """
         found = [[self._measure(self.grid[cell, seed], epochs) for seed in seeds] for cell in cells]
-        once = found[0][0].counts[:1] * 0 + 1 if images is None else np.asarray(images)[None]
+        once = np.ones_like(found[0][0].counts[:1]) if images is None else np.asarray(images)[None]
         return Standing(
             np.array([[measure(once)[0] for measure in row] for row in found]),
             np.array([np.mean([measure.resampled for measure in row], axis=0) for row in found]),

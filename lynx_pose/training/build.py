@@ -16,7 +16,6 @@ from lynx_pose.config import instantiate
 from lynx_pose.data.annotations import Annotations, PoseRecord
 from lynx_pose.data.crop import CropConvention
 from lynx_pose.data.datamodule import PoseDataModule
-from lynx_pose.data.dataset import CropDataset
 from lynx_pose.data.image_cache import ImageCache
 from lynx_pose.data.image_source import ImageFiles, ImageSource
 from lynx_pose.data.skeleton import Skeleton
@@ -62,8 +61,7 @@ def build_datamodule(
     width, height = cfg.model.input_size
     return PoseDataModule(
         annotations=annotations,
-        # Runs of before there were others do not say.
-        samples=instantiate(cfg.model.samples) if "samples" in cfg.model else CropDataset,
+        samples=instantiate(cfg.model.samples),
         augmentation=build_augmentation(cfg),
         crop_convention=crop_convention,
         input_size=(width, height),
@@ -73,8 +71,7 @@ def build_datamodule(
             cfg.data.val_species,
             cfg.data.train_animals,
             cfg.data.train_animals_seed,
-            # Runs of before there was this third side do not say.
-            cfg.data.get("test_species"),
+            cfg.data.test_species,
         ),
         kept_split=kept_split,
         seed=cfg.seed,
@@ -88,9 +85,7 @@ def build_datamodule(
 def split_options(cfg: DictConfig) -> SplitOptions:
     """Return how the configuration divides the records."""
     data = cfg.data
-    # Runs of before there were three sides do not say.
-    third = {"test": data.get("test"), "fold": data.get("fold"), "folds": data.get("folds", 5)}
-    return SplitOptions(data.split, data.train_fraction, data.split_seed, **third)
+    return SplitOptions(data.split, data.train_fraction, data.split_seed, data.test, data.fold, data.folds)
 
 
 def open_images(cfg: DictConfig) -> ImageSource:
@@ -108,7 +103,7 @@ def object_areas(cfg: DictConfig, records: Sequence[PoseRecord]) -> Floats:
 
 def build_metric(cfg: DictConfig, records: Sequence[PoseRecord], skeleton: Skeleton) -> ValidationMetric:
     """Make the validation metric of records."""
-    make = instantiate(cfg.model.metric) if "metric" in cfg.model else ValidationMetric
+    make = instantiate(cfg.model.metric)
     metric: ValidationMetric = make(records, skeleton, object_areas(cfg, records), instantiate(cfg.metric))
     return metric
 
@@ -129,7 +124,7 @@ def build_task(cfg: DictConfig, net: PoseNet, datamodule: PoseDataModule) -> Pos
         optimizer=instantiate(cfg.optimizer),
         schedule=instantiate(cfg.schedule),
         flip_test=cfg.flip_test and datamodule.skeleton.mirrorable,
-        occluded_weight=cfg.data.get("occluded_weight", 1.0),
+        occluded_weight=cfg.data.occluded_weight,
         seed=cfg.seed,
         metadata=checkpoint_metadata(cfg, datamodule.skeleton),
     )
