@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 
@@ -95,6 +96,8 @@ class LocalJobs:
         self._task = cloudpickle.dumps(task_function)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(application.preload))
+        # It imports for seconds, in which the jobs can be composed.
+        forkserver.ensure_running()
 
     def run(self, configs: Sequence[DictConfig], at_once: int) -> list[JobReturn]:
         """Run jobs, `at_once` at a time, and return what became of each, in their order."""

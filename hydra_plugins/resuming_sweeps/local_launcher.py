@@ -43,6 +43,6 @@ class LocalLauncher(Launcher):
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        configs = job_configs(self.hydra_context.config_loader, self.config, job_overrides, initial_job_idx)
         jobs = LocalJobs(self.application, self.hydra_context, self.task_function)
+        configs = job_configs(self.hydra_context.config_loader, self.config, job_overrides, initial_job_idx)
         return jobs.run(configs, self.jobs or self.application.at_once(len(configs), configs))
