@@ -65,6 +65,8 @@ def runner_of(folder: Path, images: str, side: int, epochs: int, batch: int, see
     config.param_scheduler[0].convert_to_iter_based = True
     config.param_scheduler[1].end = epochs
     config.param_scheduler[1].milestones = milestones(epochs)
+    # As the thesis's decay, and ours; MMPose's own is 0.1.
+    config.param_scheduler[1].gamma = 0.3
     for name in ("train", "val"):
         loader = config[f"{name}_dataloader"]
         loader.batch_size = batch

@@ -1,5 +1,6 @@
 """One job of a sweep: its configuration, its folder, and what its process does."""
 
+import gc
 import os
 import signal
 import sys
@@ -78,6 +79,8 @@ def run_job_process(
         application: whose job it is.
         task: the application's function, pickled by cloudpickle.
     """
+    # What was imported before the fork is never garbage; looking through it again and again takes seconds.
+    gc.freeze()
     # A session of our own: signals of the terminal go to the sweep, which passes them on; all of us can be killed.
     os.setsid()
     die_with_parent(signal.SIGTERM)

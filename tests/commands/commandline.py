@@ -1,6 +1,7 @@
 """Runs command lines in processes of their own and reads what they wrote."""
 
 import csv
+import gc
 import json
 import multiprocessing
 import os
@@ -44,6 +45,8 @@ def run(module, *arguments, cwd, check=True, **environment):
 
 
 def _command(module, arguments, cwd, environment, stdout, stderr):
+    # As a job of a sweep does.
+    gc.freeze()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
