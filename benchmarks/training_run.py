@@ -4,9 +4,9 @@
         [--animals 1000] [--epochs 20] [--seeds 1 2]
 
 ResNet-18 with three deconvolutions, from random weights, in crops of 128 × 128, with MMPose's geometric augmentation
-and half bodies, its learning rate with the thesis's decay, its milestones in proportion; validated five times. One after
-the other on the whole machine. Seconds are of training and validation; starting up is left out of both. Called again
-with the same folder, it does what is missing.
+and half bodies, its learning rate with the thesis's decay, its milestones in proportion; validated five times. One
+after the other on the whole machine. Seconds are of training and validation; starting up is left out of both. Called
+again with the same folder, it does what is missing.
 """
 
 import argparse

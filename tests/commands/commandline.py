@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,22 +32,39 @@ WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload([*PoseApplication.preload, "lynx_pose.evaluation.validate", "commandline"])
 
 
+class Command:
+    """`python -m lynx_pose.MODULE` in a process of its own, whose imports are done already."""
+
+    def __init__(self, module, *arguments, cwd, **environment):
+        self._folder = tempfile.TemporaryDirectory()
+        self._files = Path(self._folder.name, "stdout"), Path(self._folder.name, "stderr")
+        values = os.environ | {"COLUMNS": "200"} | environment
+        self._process = WARM.Process(target=_command, args=(module, arguments, str(cwd), values, *self._files))
+        self._process.start()
+        self.pid = self._process.pid
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def finished(self, timeout=TIMEOUT):
+        """Wait for its end, and return what it said as a finished process."""
+        self._process.join(timeout)
+        assert self._process.exitcode is not None, f"took longer than {timeout} seconds"
+        output = [file.read_text() for file in self._files]
+        self._folder.cleanup()
+        return subprocess.CompletedProcess((), self._process.exitcode, *output)
+
+
 def run(module, *arguments, cwd, check=True, **environment):
     """Run `python -m lynx_pose.MODULE` and return the finished process; its imports are done already."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = Path(folder, "stdout"), Path(folder, "stderr")
-        values = os.environ | {"COLUMNS": "200"} | environment
-        process = WARM.Process(target=_command, args=(module, arguments, str(cwd), values, *files))
-        process.start()
-        process.join(TIMEOUT)
-        assert process.exitcode is not None, f"took longer than {TIMEOUT} seconds"
-        output = [file.read_text() for file in files]
-    return _checked(subprocess.CompletedProcess(arguments, process.exitcode, *output), check)
+    return _checked(Command(module, *arguments, cwd=cwd, **environment).finished(), check)
 
 
 def _command(module, arguments, cwd, environment, stdout, stderr):
     # As a job of a sweep does.
     gc.freeze()
+    # Where the tests themselves run in the background, children would be born deaf to it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commandline import QUICK, processes_of, rows, run, summary, wait_for
+from commandline import QUICK, Command, processes_of, rows, run, summary, wait_for
 from omegaconf import OmegaConf
 
 from lynx_pose.distributed.supervisor import num_local_processes
@@ -80,15 +80,14 @@ def test_a_sweep_of_runs_of_two_processes(data, tmp_path):
 def test_a_run_ends_with_any_of_its_processes(data, tmp_path):
     """The second process is killed: the first says so and ends, though it waits for the second."""
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "lynx_pose.train", "data=lynx", f"data.root={data}", *SMALL, *TWO]
-    command += ["trainer.max_epochs=2000", f"hydra.run.dir={folder}"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    options = ["data=lynx", f"data.root={data}", *SMALL, *TWO, "trainer.max_epochs=2000", f"hydra.run.dir={folder}"]
+    process = Command("train", *options, cwd=tmp_path)
     wait_for((folder / "checkpoints" / "last.ckpt").is_file)
     (second,) = [pid for pid in processes_of(folder / "rank-1.log") if pid != process.pid]
     os.kill(second, signal.SIGKILL)
-    _, messages = process.communicate(timeout=90)
-    assert process.returncode == 1
-    assert "process 1 of the run: was killed by SIGKILL" in messages
+    ended = process.finished(90)
+    assert ended.returncode == 1
+    assert "process 1 of the run: was killed by SIGKILL" in ended.stderr
     assert summary(folder)["status"] == "failed"
     assert "was killed by SIGKILL" in summary(folder)["error"]
     wait_for(lambda: not processes_of(tmp_path), 20)

@@ -4,13 +4,11 @@ import csv
 import math
 import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
-from commandline import run, wait_for
+from commandline import Command, run, wait_for
 from hydra import compose, initialize_config_dir
 from torch import Generator
 
@@ -204,11 +202,10 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run("lift", *SMALL, f"hydra.run.dir={whole}", cwd=tmp_path)
     last, before = (killed / "checkpoints" / f"{name}.ckpt" for name in ("last", "before-last"))
-    command = [sys.executable, "-m", "lynx_pose.lift", *SMALL, f"hydra.run.dir={killed}"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = Command("lift", *SMALL, f"hydra.run.dir={killed}", cwd=tmp_path)
     wait_for(before.is_file)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.finished()
     assert not (killed / "lifting.ckpt").exists()
     assert "python -m lynx_pose.lift trains one" in _lift_refused(killed)
     run("lift", *SMALL, f"ckpt={last}", cwd=tmp_path)

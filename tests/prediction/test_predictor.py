@@ -6,13 +6,11 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
-from commandline import run, wait_for
+from commandline import Command, run, wait_for
 from hydra import compose, initialize_config_dir
 from pycocotools.coco import COCO
 
@@ -132,11 +130,11 @@ def test_a_killed_command_goes_on(trained, tmp_path):
         shutil.copy(trained.parent / "data" / "Traps" / f"{number % 12:03d}.jpg", folder / f"{number:03d}.jpg")
     options = ["batch_size=1", "precision=float32"]
     arguments = [f"run={trained}", f"images={folder}", "output=out", *options]
-    process = subprocess.Popen([sys.executable, "-m", "lynx_pose.predict", *arguments], cwd=tmp_path)
+    process = Command("predict", *arguments, cwd=tmp_path)
     lines = tmp_path / "out" / "poses.jsonl"
     wait_for(lambda: lines.is_file() and lines.stat().st_size > 9000)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.finished()
     done = lines.read_bytes().count(b"\n")
     assert 0 < done < 200
     assert not (tmp_path / "out" / "poses.csv").exists()

@@ -1,17 +1,14 @@
 """Learning without labels: what is hidden, what is trained in which phase, what an interruption changes."""
 
 import math
-import os
 import signal
-import subprocess
-import sys
 from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from commandline import QUICK, processes_of, run, state_of, wait_for
+from commandline import QUICK, Command, processes_of, run, state_of, wait_for
 from torch import Generator
 
 from lynx_pose.data.crop import CropConvention, crop_box, warp
@@ -192,11 +189,10 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights_which_a_pose_network_
     options = ["images=photographs", "boxes=image", f"method={method}", *network, "input_size=64", "batch_size=2"]
     options += ["val_fraction=0.34", "trainer.max_epochs=6", "trainer.enable_progress_bar=false"]
     run("pretrain", *options, "hydra.run.dir=whole", cwd=tmp_path)
-    command = [sys.executable, "-m", "lynx_pose.pretrain", *options, "hydra.run.dir=killed"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = Command("pretrain", *options, "hydra.run.dir=killed", cwd=tmp_path)
     wait_for(lambda: (tmp_path / "killed" / "checkpoints" / "last.ckpt").is_file())
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.send_signal(signal.SIGKILL)
+    process.finished()
     wait_for(lambda: not processes_of(tmp_path / "killed"), 40)
     run("pretrain", *options, "ckpt=killed/checkpoints/last.ckpt", cwd=tmp_path)
     assert (tmp_path / "whole" / "metrics.csv").read_text() == (tmp_path / "killed" / "metrics.csv").read_text()

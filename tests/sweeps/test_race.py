@@ -1,15 +1,12 @@
 """Races: who is stopped, what a budget pays, what an interrupted race comes to."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
-from commandline import QUICK, processes_of, run, state_of, summary, wait_for
+from commandline import QUICK, Command, processes_of, run, state_of, summary, wait_for
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException
@@ -187,16 +184,13 @@ def test_a_run_that_was_killed_as_it_paused_does_not_go_on(tmp_path):
 @pytest.mark.slow
 def test_a_race_that_was_killed_ends_as_one_that_was_not(data, tmp_path):
     options = ["data=lynx", f"data.root={data}", *QUICK, "model.input_size=[64,64]", *GRID]
-    options += ["model.epochs=3", "logger=none", "sweep.race=true"]
+    options += ["model.epochs=2", "logger=none", "sweep.race=true"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run("train", "-m", *options, "hydra.launcher.jobs=2", f"hydra.sweep.dir={whole}", cwd=tmp_path)
-    command = [sys.executable, "-m", "lynx_pose.train", "-m", *options, "hydra.launcher.jobs=2"]
-    process = subprocess.Popen(
-        [*command, f"hydra.sweep.dir={killed}"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = Command("train", "-m", *options, "hydra.launcher.jobs=2", f"hydra.sweep.dir={killed}", cwd=tmp_path)
     wait_for(lambda: list(killed.glob("2-*/checkpoints/last.ckpt")), 200)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.send_signal(signal.SIGKILL)
+    process.finished()
     wait_for(lambda: not processes_of(killed), 40)
     said = run("train", "-m", *options, "hydra.launcher.jobs=2", f"sweep.resume={killed}", cwd=tmp_path)
     assert "race: best is" in said.stdout + said.stderr

@@ -1,13 +1,10 @@
 """Searches: what is searched, what becomes of interrupted ones, what ends a trial early."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
-from commandline import QUICK, processes_of, run, summary, wait_for
+from commandline import QUICK, Command, processes_of, run, summary, wait_for
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException
@@ -212,11 +209,10 @@ def test_a_search_from_the_command_line_is_killed_pruned_and_resumed(data, tmp_p
     options += ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=2", "hydra.launcher.jobs=2"]
     options += ["hydra.sweeper.objectives=[median_error_px]"]
     options += ["hydra.sweeper.directions=[minimize]", "hydra.sweeper.trials=6"]
-    command = [sys.executable, "-m", "lynx_pose.train", "-m", *options, f"hydra.sweep.dir={tmp_path}/sweep"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = Command("train", "-m", *options, f"hydra.sweep.dir={tmp_path}/sweep", cwd=tmp_path)
     wait_for(lambda: list((tmp_path / "sweep").glob("2-*/checkpoints/last.ckpt")), 200)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.send_signal(signal.SIGKILL)
+    process.finished()
     wait_for(lambda: not processes_of(tmp_path / "sweep"), 40)
     again = run("train", "-m", *options, f"sweep.resume={tmp_path}/sweep", cwd=tmp_path)
     runs = sorted(path for path in (tmp_path / "sweep").iterdir() if path.is_dir())

@@ -1,14 +1,10 @@
 """Many runs from one command line."""
 
-import functools
 import json
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
-from commandline import QUICK, run, summary
+from commandline import QUICK, Command, run, summary, wait_for
 
 ONE_AT_ONCE = ["hydra.launcher.jobs=1"]
 
@@ -91,28 +87,14 @@ def test_the_users_line_gives_twelve_jobs(tmp_path):
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_sweep(tmp_path, data, signal_number):
     options = ["data=lynx", f"data.root={data}", *QUICK, "logger=none", "trainer.max_epochs=200"]
-    command = [
-        sys.executable,
-        "-m",
-        "lynx_pose.train",
-        "-m",
-        *options,
-        "seed=1,2",
-        *ONE_AT_ONCE,
-        "hydra.sweep.dir=sweep",
-    ]
-    # Where the tests themselves run in the background, children would be born deaf to SIGINT.
-    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
+    process = Command("train", "-m", *options, "seed=1,2", *ONE_AT_ONCE, "hydra.sweep.dir=sweep", cwd=tmp_path)
     first = tmp_path / "sweep" / "0-tiny-geometric-seed_1"
-    deadline = time.monotonic() + 120
-    while not (first / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_for((first / "checkpoints" / "last.ckpt").is_file)
     process.send_signal(signal_number)
-    _, messages = process.communicate(timeout=60)
-    assert process.returncode != 0, messages
-    assert "the same command with sweep.resume=sweep completes the sweep" in messages
-    assert "Traceback" not in messages
+    ended = process.finished(60)
+    assert ended.returncode != 0, ended.stderr
+    assert "the same command with sweep.resume=sweep completes the sweep" in ended.stderr
+    assert "Traceback" not in ended.stderr
     assert summary(first)["status"] == "interrupted"
     assert not list((tmp_path / "sweep").glob("1-*"))
 

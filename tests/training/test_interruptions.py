@@ -1,6 +1,5 @@
 """Runs and sweeps that are killed, stopped, starved of disk or damaged lose at most an epoch."""
 
-import functools
 import json
 import os
 import re
@@ -11,14 +10,9 @@ import subprocess
 import sys
 
 import pytest
-from commandline import QUICK, assert_same_result, processes_of, run, summary, wait_for
+from commandline import QUICK, Command, assert_same_result, processes_of, run, summary, wait_for
 
 SMALL = [*QUICK, "model.input_size=[64,64]", "loader.num_workers=2"]
-
-
-def _start(*arguments, cwd, **options):
-    command = [sys.executable, "-m", "lynx_pose.train", *arguments]
-    return subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True, **options)
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +30,10 @@ def test_a_killed_run_continues_to_the_same_bits(whole, tmp_path):
     options, uninterrupted = whole
     folder = tmp_path / "run"
     last, before = folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "before-last.ckpt"
-    process = _start(*options, f"hydra.run.dir={folder}", cwd=tmp_path)
+    process = Command("train", *options, f"hydra.run.dir={folder}", cwd=tmp_path)
     wait_for(before.is_file)
-    process.kill()
-    process.communicate()
+    process.send_signal(signal.SIGKILL)
+    process.finished()
     assert summary(folder)["status"] == "running"
     kept = summary(folder)["wandb"]
     last.write_bytes(last.read_bytes()[:5000])
@@ -56,16 +50,14 @@ def test_ctrl_c_gives_the_line_that_continues(whole, tmp_path):
     """The line itself, typed into a shell."""
     options, uninterrupted = whole
     folder = tmp_path / "a run"
-    # Where the tests themselves run in the background, children would be born deaf to SIGINT.
-    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = _start(*options, f"hydra.run.dir={folder}", cwd=tmp_path, preexec_fn=listen)
+    process = Command("train", *options, f"hydra.run.dir={folder}", cwd=tmp_path)
     wait_for((folder / "checkpoints" / "before-last.ckpt").is_file)
     process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=60)
-    assert process.returncode != 0
+    ended = process.finished(60)
+    assert ended.returncode != 0
     assert summary(folder)["status"] == "interrupted"
-    said, line = messages.strip().splitlines()[-2:]
-    assert re.search(r"interrupted after [2-5] epochs\. To continue:$", said), messages
+    said, line = ended.stderr.strip().splitlines()[-2:]
+    assert re.search(r"interrupted after [2-5] epochs\. To continue:$", said), ended.stderr
     command = line.strip().replace("python", shlex.quote(sys.executable), 1)
     subprocess.run(command, shell=True, cwd=tmp_path, check=True, timeout=120, capture_output=True)
     assert_same_result(folder, uninterrupted)
@@ -78,13 +70,13 @@ def test_a_sweep_is_resumed(whole, data, tmp_path):
     folder = tmp_path / "sweep"
     options = [*options, "logger=none", "hydra.launcher.jobs=1"]
     sweep = [*options, "data.train_fraction=0.75,7"]
-    process = _start("-m", *sweep, "seed=0,1", f"hydra.sweep.dir={folder}", cwd=tmp_path, start_new_session=True)
+    process = Command("train", "-m", *sweep, "seed=0,1", f"hydra.sweep.dir={folder}", cwd=tmp_path)
     # The folders of the first attempt keep their names when more jobs are added.
     names = [f"{n}-tiny-geometric-train_fraction_{n // 2 * 6.25 + 0.75:g}-seed_{n % 2}" for n in range(4)]
     wait_for((folder / names[1] / "summary.json").is_file)
     wait_for((folder / names[0] / "checkpoints" / "last.ckpt").is_file)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.send_signal(signal.SIGKILL)
+    process.finished()
     wait_for(lambda: not processes_of(folder), 40)
     first = folder / names[0]
     process = run("train", "-m", *sweep, "seed=0,1,2", f"sweep.resume={folder}", cwd=tmp_path, check=False)
@@ -169,7 +161,8 @@ def test_a_full_disk_costs_no_checkpoint_that_is_there(whole, tmp_path):
 
     # Loading processes would pass pictures on through files of the kind that the limit forbids.
     more = ["loader.num_workers=0", f"ckpt={last}"]
-    process = _start(*options, *more, cwd=tmp_path, preexec_fn=limit)
+    command = [sys.executable, "-m", "lynx_pose.train", *options, *more]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=limit)
     _, messages = process.communicate(timeout=300)
     assert process.returncode == 1
     assert messages.count("last.ckpt: could not be written ([Errno 27] File too large") > 2
@@ -186,13 +179,13 @@ def test_a_full_disk_costs_no_checkpoint_that_is_there(whole, tmp_path):
 def test_one_run_has_one_process_that_trains_it(data, tmp_path):
     folder = tmp_path / "run"
     options = ["data=lynx", f"data.root={data}", *SMALL, "logger=none", "trainer.max_epochs=2000"]
-    process = _start(*options, f"hydra.run.dir={folder}", cwd=tmp_path)
+    process = Command("train", *options, f"hydra.run.dir={folder}", cwd=tmp_path)
     last = folder / "checkpoints" / "last.ckpt"
     wait_for(last.is_file)
     second = run("train", *options, f"ckpt={last}", cwd=tmp_path, check=False)
     assert "is being trained by another process" in second.stderr
-    process.terminate()
-    process.communicate(timeout=60)
+    process.send_signal(signal.SIGTERM)
+    process.finished(60)
     assert summary(folder)["status"] == "interrupted"
     wait_for(lambda: not processes_of(tmp_path), 20)
 
@@ -203,16 +196,16 @@ def test_a_killed_job_is_tried_again_and_a_bad_one_is_not(whole, data, tmp_path)
     options, uninterrupted = whole
     folder = tmp_path / "sweep"
     more = ["logger=none", "hydra.launcher.jobs=1", "sweep.retries=1", "data.train_fraction=0.75,7"]
-    process = _start("-m", *options, *more, f"hydra.sweep.dir={folder}", cwd=tmp_path, stdout=subprocess.PIPE)
+    process = Command("train", "-m", *options, *more, f"hydra.sweep.dir={folder}", cwd=tmp_path)
     first = folder / "0-tiny-geometric-train_fraction_0.75"
     wait_for((first / "checkpoints" / "last.ckpt").is_file)
     killed = processes_of(first)
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    said, messages = process.communicate(timeout=300)
+    ended = process.finished(300)
     assert killed
-    assert said.count("is started again, from its last checkpoint") == 1
-    assert "1 of 2 jobs failed" in messages
+    assert ended.stdout.count("is started again, from its last checkpoint") == 1
+    assert "1 of 2 jobs failed" in ended.stderr
     assert summary(first)["status"] == "completed"
     assert_same_result(first, uninterrupted)
 
