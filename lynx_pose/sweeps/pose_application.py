@@ -33,8 +33,8 @@ class PoseApplication(Application):
     suffix_option = "sweep.suffix"
     trial_option = "sweep.trial"
     sweeper_options = launcher_options = "sweep"
-    # Only configurations name the second, which imports timm, and that takes a second.
-    preload = ("lynx_pose.training.run", "lynx_pose.models.backbones")
+    # Only configurations name the second, which imports timm; every run of W&B imports the third. Each takes a second.
+    preload = ("lynx_pose.training.run", "lynx_pose.models.backbones", "wandb.sdk.launch")
 
     @override
     def is_shown(self, option: str, varies: bool) -> bool:
