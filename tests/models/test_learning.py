@@ -34,8 +34,9 @@ SMALL = {
 }
 # Cells of the pose machine are 8 pixels wide; the others' bar is 3.5 pixels.
 BARS = {"cpm": 5.0}
-# A likelihood of points known by heart grows steep: its gradient is that of the distance by the deviation.
-RATES = {"rle": 5e-4}
+# Deep networks learn at a lower rate than expectations and classes over coordinates do; a likelihood of points known by
+# heart grows steep: its gradient is that of the distance by the deviation.
+RATES = dict.fromkeys(("cpm", "deeppose", "ief", "tompson", "rle"), 5e-4) | {"simcc": 5e-3, "integral3d": 5e-3}
 
 
 def _train(overrides, rate, bar, most_steps=250, every=10):
