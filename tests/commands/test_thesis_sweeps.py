@@ -11,6 +11,7 @@ from commandline import run, summary
 def test_table_4_and_its_report(tmp_path, data):
     """Every column of the thesis's Table 4 by one command, and the page with nothing missing."""
     options = ["experiment=table4", "trainer.max_epochs=1", "trainer.limit_train_batches=2", "model=tiny"]
+    options += ["model.input_size=[64,64]"]
     more = ["data=lynx", f"data.root={data}", "logger=none", "loader.num_workers=0", "hydra.sweep.dir=sweep"]
     run("train", "-m", *options, *more, cwd=tmp_path)
     sweep = tmp_path / "sweep"

@@ -66,7 +66,7 @@ def test_the_users_line_gives_twelve_jobs(tmp_path):
     process = run(
         "train",
         *["-m", "model=hrnet,r50,r152", "aug=blur,color,noise,weather"],
-        *["trainer.max_epochs=1", "trainer.limit_train_batches=2"],
+        *["trainer.max_epochs=1", "trainer.limit_train_batches=1"],
         *["trainer.limit_val_batches=1", "data.images=8", "loader.batch_size=2", "loader.num_workers=0"],
         # Without an optimiser's moments the checkpoints of a sweep take 3 GB rather than 6.
         *["model.input_size=[64,64]", "optimizer=sgd", "optimizer.momentum=0"],
