@@ -128,7 +128,7 @@ class LocalJobs:
                         failed = job
                 if failed:
                     log.warning("%s failed; the others are stopped (%s.fail_fast)", failed.folder.path.name, option)
-                    results |= {index: self._not_run(config) for index, config in waiting}
+                    results |= {index: self._not_ended(config, "was not started") for index, config in waiting}
                     results |= {other.index: self._stopped(other) for other in running}
                     waiting.clear()
                     running.clear()
@@ -181,9 +181,6 @@ class LocalJobs:
         """Stop a job because another failed; it notes itself that it was interrupted."""
         job.stop()
         return self._not_ended(job.config, "was stopped")
-
-    def _not_run(self, config: DictConfig) -> JobReturn:
-        return self._not_ended(config, "was not started")
 
     def _not_ended(self, config: DictConfig, what: str) -> JobReturn:
         reason = f"{what}, because another failed ({self.application.launcher_options}.fail_fast)"

@@ -100,7 +100,8 @@ def render_image(
     if burst > 1:
         rng = np.random.default_rng([seed, encounter, frame])
     # Those further away first, so that nearer ones stand before them.
-    placed = sorted((_place_camera(width, height, horizon, rng) for _ in range(count if animals else 0)), key=_nearness)
+    placed = [_place_camera(width, height, horizon, rng) for _ in range(count if animals else 0)]
+    placed.sort(key=lambda stand: stand[0].scale)
     drawn: list[SyntheticAnimal] = []
     stands: Sequence[Stand | None] = placed or [None] * count
     for stand in stands:
@@ -160,7 +161,7 @@ def _place_animal(
     labelled, occluded = _labelled(keypoints, layer, (before, picture), view, rng)
     points = body.keypoints @ view.turn.T
     points -= points[WITHERS]
-    orientation = _orientation(heading)
+    orientation = ("right", "back", "left", "front")[int(((heading + 45) % 360) // 90)]
     places = keypoints[:, :2]
     animal = SyntheticAnimal(name, orientation, box, polygon, places, points, view.scale, labelled, occluded)
     return animal, picture, layer.alpha
@@ -186,10 +187,6 @@ def _place_camera(width: int, height: int, horizon: int, rng: np.random.Generato
     return place_camera(heading, rng.uniform(3, 20), scale, place - center), heading
 
 
-def _nearness(stand: Stand) -> float:
-    return stand[0].scale
-
-
 def _light_eyes(picture: Picture, keypoints: NDArray[np.float64], layer: Layer, view: Camera) -> None:
     """Make visible eyes reflect the camera's lamp, in place."""
     for x, y, away in view.project(keypoints[list(EYES)]):
@@ -198,11 +195,6 @@ def _light_eyes(picture: Picture, keypoints: NDArray[np.float64], layer: Layer, 
         if inside and away < layer.depth[row, column] + 0.02 * view.scale:
             radius = max(1, round(0.016 * view.scale))
             cv2.circle(picture, (column, row), radius, (1.5, 1.5, 1.5), -1, cv2.LINE_AA)
-
-
-def _orientation(heading: float) -> str:
-    quarters = ("right", "back", "left", "front")
-    return quarters[int(((heading + 45) % 360) // 90)]
 
 
 def _hide_parts(
