@@ -54,11 +54,13 @@ def starts(options: argparse.Namespace) -> dict[str, list[str]]:
 
 
 def on_cats(options: argparse.Namespace, cats: int, draw: int) -> list[str]:
-    """Return the options of training on so many cats."""
+    """Return the options of training on so many cats; on none, of validating the start alone."""
+    data = ["experiment=quickstart", "data=animalpose", f"data.root={options.data}"]
+    data += ["data.train_species=[cat]", "data.val_species=[cat]"]
+    if not cats:
+        return [*data, "fit=false"]
     return [
-        *("experiment=quickstart", "data=animalpose", f"data.root={options.data}"),
-        *("data.train_species=[cat]", "data.val_species=[cat]", f"data.train_animals={cats}"),
-        *(f"data.train_animals_seed={draw}", f"seed={draw}"),
+        *(*data, f"data.train_animals={cats}", f"data.train_animals_seed={draw}", f"seed={draw}"),
         *(f"model.epochs={EPOCHS[cats]}", f"trainer.check_val_every_n_epoch={EPOCHS[cats]}"),
     ]
 
@@ -83,7 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     options.folder = options.folder.resolve()
     threads = max(1, usable_cores() // options.at_once)
-    runs: dict[tuple[str, int, int], list[str]] = {}
+    runs = {(name, 0, 0): [*on_cats(options, 0, 0), *starts(options)[name]] for name in first_runs(options)}
     for draw in options.draws:
         for cats in options.cats:
             for name, start in starts(options).items():
@@ -94,11 +96,11 @@ def main() -> None:
     with ThreadPoolExecutor(options.at_once) as pool:
         firsts = first_runs(options)
         # The list waits until they have ended: all others may begin with them.
-        aps = list(pool.map(lambda name: train(options.folder / name, threads, *firsts[name]), firsts))
+        list(pool.map(lambda name: train(options.folder / name, threads, *firsts[name]), firsts))
         keys = {pool.submit(train, folder_of(options.folder, *key), threads, *of): key for key, of in runs.items()}
         ap = {key: done.result() for done, key in keys.items()}
-    for name, value in zip(firsts, aps, strict=True):
-        print(f"{name}, before any cat: AP {value:.3f}")
+    for name in firsts:
+        print(f"{name}, before any cat: AP {ap[name, 0, 0]:.3f}")
     print_tables(options, ap)
 
 
