@@ -14,10 +14,10 @@ def test_three_real_lynxes_are_learnt_by_heart(tmp_path, lynx3):
 
 @pytest.mark.slow
 def test_a_real_mouse_is_found_on_frames_not_seen(tmp_path, openfield):
-    """In 16 of the 40 epochs of quickstart, after which it is 2.3 to 2.7 pixels, by seed and machine; after 24 2.1."""
-    options = ["data=coco", f"data.images={openfield}/images", "experiment=quickstart", "model.epochs=16"]
+    """In 24 of the 40 epochs of quickstart; after 16 it is 2.3 to 2.7 pixels, by seed and machine, after these 2.1."""
+    options = ["data=coco", f"data.images={openfield}/images", "experiment=quickstart", "model.epochs=24"]
     sides = [f"data.{side}={openfield}/annotations/{side}.json" for side in ("train", "val")]
     run("train", *options, *sides, "logger=none", f"hydra.run.dir={tmp_path}/run", cwd=tmp_path)
     best = summary(tmp_path / "run")["best"]
-    assert best["median_error_px"] <= 3
+    assert best["median_error_px"] <= 2.5
     assert best["mean_error_px"] >= best["median_error_px"]
