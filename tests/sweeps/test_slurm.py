@@ -52,16 +52,16 @@ def _in_queue(job_id):
 
 @pytest.mark.slow
 def test_a_sweep_of_slurm_jobs_of_two_tasks(data, tmp_path):
-    """Of three jobs one is cancelled half way and queued again, one is pre-empted, and one fails."""
+    """Of four jobs one is cancelled half way and queued again, one is pre-empted, and one fails."""
     sweep = tmp_path / "sweep"
     options = ["data=lynx", f"data.root={data}", *SMALL, "trainer=ddp", "trainer.devices=2", "loader.batch_size=2"]
     arguments = ["-m", *options, *QUEUE, f"hydra.sweep.dir={sweep}", "hydra.launcher.array_parallelism=2"]
-    values = ["aug=flip", "optimizer.lr=1e-3,2e-3,nonsense", "trainer.max_epochs=16"]
+    values = ["aug=flip", "optimizer.lr=1e-3,2e-3,3e-3,nonsense", "trainer.max_epochs=16"]
     command = [sys.executable, "-m", "lynx_pose.train", *arguments, *values]
     process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | HERE, stderr=subprocess.PIPE, text=True)
-    cancelled, preempted, _ = _job_ids(sweep, 3)
-    rates = ("0.001", "0.002", "nonsense")
-    first, second, third = (sweep / f"{number}-tiny-flip-lr_{rate}" for number, rate in enumerate(rates))
+    cancelled, preempted, *_ = _job_ids(sweep, 4)
+    rates = ("0.001", "0.002", "0.003", "nonsense")
+    first, second, third, fourth = (sweep / f"{number}-tiny-flip-lr_{rate}" for number, rate in enumerate(rates))
     wait_for((first / "checkpoints" / "last.ckpt").is_file)
     subprocess.run(["scancel", cancelled], check=True)
     # Both act while the jobs train, which is for a few seconds only.
@@ -75,8 +75,8 @@ def test_a_sweep_of_slurm_jobs_of_two_tasks(data, tmp_path):
     subprocess.run(["scontrol", "requeue", cancelled], check=True)
     _, messages = process.communicate(timeout=400)
     assert process.returncode == 1
-    assert [summary(folder)["status"] for folder in (first, second)] == ["completed"] * 2, messages
-    assert summary(third)["status"] == "failed"
+    assert [summary(folder)["status"] for folder in (first, second, third)] == ["completed"] * 3, messages
+    assert summary(fourth)["status"] == "failed"
     for folder in (first, second):
         assert [int(row["epoch"]) for row in rows(folder)] == list(range(16))
         assert summary(folder)["wandb"] == kept[folder]
@@ -84,10 +84,10 @@ def test_a_sweep_of_slurm_jobs_of_two_tasks(data, tmp_path):
         assert len(list(folder.glob("wandb/offline-run-*"))) == 2
         assert (folder / "rank-1.log").is_file()
     last = messages.strip().splitlines()[-4:-2]
-    assert last[0].startswith("1 of 3 jobs failed")
-    assert last[1].strip().startswith("2-tiny-flip-lr_nonsense")
+    assert last[0].startswith("1 of 4 jobs failed")
+    assert last[1].strip().startswith("3-tiny-flip-lr_nonsense")
     jobs = json.loads((sweep / "sweep.json").read_text())["jobs"]
-    assert [job["status"] for job in jobs] == ["completed"] * 2 + ["failed"]
+    assert [job["status"] for job in jobs] == ["completed"] * 3 + ["failed"]
     alone = [*options, "aug=flip", "optimizer.lr=1e-3", "trainer.max_epochs=16", f"hydra.run.dir={tmp_path}/alone"]
     run("train", *alone, cwd=tmp_path, OMP_NUM_THREADS="1")
     assert_same_result(first, tmp_path / "alone")
