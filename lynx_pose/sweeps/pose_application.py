@@ -33,7 +33,7 @@ class PoseApplication(Application):
     suffix_option = "sweep.suffix"
     trial_option = "sweep.trial"
     sweeper_options = launcher_options = "sweep"
-    # Only configurations name the second, whose timm takes a second; every run of W&B imports the third, which takes half.
+    # Only configurations name the second, whose timm takes a second; every run of W&B imports the third, half of one.
     preload = ("lynx_pose.training.run", "lynx_pose.models.backbones", "wandb.sdk.launch")
 
     @override
