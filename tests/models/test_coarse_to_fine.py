@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from lynx_pose.config import CONF
 from lynx_pose.errors import InputError
 from lynx_pose.models.codecs.decoding import maximum
-from lynx_pose.models.heads.coarse_to_fine import SCALES, WINDOW, cut_cells
+from lynx_pose.models.heads.coarse_to_fine import SCALES, WINDOW, CoarseToFine, cut_cells
 from lynx_pose.models.pose_net import build_net
 
 
@@ -79,6 +79,19 @@ def test_the_flip_test_averages_the_coarse_maps_alone():
     assert all(one is other for one, other in zip(averaged.first, output.first, strict=True))
 
 
+def test_a_maximum_far_from_where_training_looked_counts_less(monkeypatch):
+    """A false one 15 pixels away is higher; training moved windows by 4 pixels, with deviation."""
+    head = _net().eval().head
+    coarse = torch.full((1, 5, 8, 8), -1.0)
+    coarse[:, :, 3, 4] = 0.8
+    windows = torch.zeros(1, 5, WINDOW, WINDOW)
+    windows[:, :, 18 - 3, 18 + 2], windows[:, :, 18, 18 + 15] = 1.0, 1.5
+    monkeypatch.setattr(head, "fine", lambda first, centers: windows)
+    found, scores = head.decode(CoarseToFine(coarse, (), coarse))
+    assert found.tolist() == [[[4 * 8 + 2, 3 * 8 - 3]] * 5]
+    torch.testing.assert_close(scores, torch.full((1, 5), 0.8))
+
+
 @pytest.mark.slow
 def test_refined_places_are_finer_than_the_coarse_cells():
     """Three pictures by heart. The best that cells of 8 pixels can do is 3.06 pixels on average."""
@@ -111,8 +124,10 @@ def test_a_run_that_is_continued_drops_and_moves_what_it_would_have(data, tmp_pa
     assert_same_result(parts, whole)
 
 
-def test_sizes_that_do_not_fit_are_refused():
+def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match=r"head.codec.stride must be that of the coarse features, 8"):
         _net("head.codec.stride=4")
+    with pytest.raises(InputError, match=r"head.jitter=0: must be above 0"):
+        _net("head.jitter=0")
     with pytest.raises(InputError, match=r"model.input_size=\[72,64\]: model=tompson takes multiples of 32"):
         _net("model.input_size=[72,64]")(torch.zeros(1, 64, 72, 3, dtype=torch.uint8))

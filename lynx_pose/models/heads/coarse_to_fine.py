@@ -89,7 +89,9 @@ class CoarseToFine(NamedTuple):
 class CoarseToFineHead(PoseHead):
     """Coarse heatmaps, and a small network that looks again at a window around each of their maxima.
 
-    In training the windows lie around the true places, moved at random, so that both learn from the start.
+    In training the windows lie around the true places, moved at random, so that both learn from the start. In
+    prediction they are multiplied by the density of that movement (ours): convolutions do not know where in a window
+    they are, and a false maximum near its edge would count as much as the true one in its middle.
 
     Args:
         in_channels: of the coarse features.
@@ -103,6 +105,9 @@ class CoarseToFineHead(PoseHead):
         jitter: deviation in crop pixels by which windows are moved in training, to twice as far at most.
         refine: false predicts by the coarse heatmaps alone.
         spatial_model: makes what corrects coarse heatmaps by each other, from K and their size; None does without.
+
+    Raises:
+        InputError: the codec's stride is another than the features', or `jitter` is not above 0.
     """
 
     def __init__(
@@ -122,6 +127,8 @@ class CoarseToFineHead(PoseHead):
         super().__init__()
         if codec.stride != in_stride:
             raise InputError(f"model=tompson: head.codec.stride must be that of the coarse features, {in_stride}")
+        if jitter <= 0:
+            raise InputError(f"head.jitter={jitter}: must be above 0, or all true places are in the middle")
         self.codec = codec
         self.criterion = loss
         self.num_keypoints = num_keypoints
@@ -171,29 +178,23 @@ class CoarseToFineHead(PoseHead):
             size = torch.tensor(self.codec.input_size, device=keypoints.device)
             centers = (keypoints + moved).round().clamp(min=0).minimum(size - 1)
             inside = keypoints - centers + WINDOW // 2
-            window, fine_weight = self._windows(inside, coarse_weight)
+            window = draw_gaussians(inside, self.fine_sigma)
+            fine_weight = coarse_weight * ((inside >= 0) & (inside <= WINDOW - 1)).all(dim=-1)
         coarse: Tensor = self.criterion(output.coarse, target, coarse_weight)
         if self.spatial_model:
             coarse = coarse + self.criterion(output.parts, target, coarse_weight)
         return coarse + self.fine_weight * self.criterion(self.fine(output.first, centers), window, fine_weight)
 
-    def _windows(self, places: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw the windows' targets [B, K, 36, 36] at places [B, K, 2], and weigh those outside 0."""
-        cells = torch.arange(WINDOW, device=places.device)
-        x, y = (torch.exp(-((cells - places[..., axis, None]) ** 2) / (2 * self.fine_sigma**2)) for axis in (0, 1))
-        inside = ((places >= 0) & (places <= WINDOW - 1)).all(dim=-1)
-        return y[..., :, None] * x[..., None, :], weight * inside
-
     def decode(self, output: CoarseToFine) -> tuple[Tensor, Tensor]:
         """Return keypoints [B, K, 2] in crop pixels and scores [B, K], which are the coarse maxima."""
-        coarse = output.coarse.float()
-        cells, scores = maximum(coarse)
+        places, scores = self.codec.decode(output.coarse.float())
         if not self.refine:
-            return self.codec.decode(coarse)
-        centers = (cells.clamp(min=0) * self.codec.stride).round()
-        places, _ = maximum(self.fine(output.first, centers).float())
+            return places, scores
+        centers = places.clamp(min=0).round()
+        moved = draw_gaussians(torch.full_like(centers, WINDOW // 2), self.jitter)
+        cells, _ = maximum(self.fine(output.first, centers).float() * moved)
         # Where a window has no positive cell, its centre is what is known.
-        found = torch.where(places >= 0, centers + places - WINDOW // 2, centers)
+        found = torch.where(cells >= 0, centers + cells - WINDOW // 2, centers)
         return torch.where(scores[..., None] > 0, found, -1.0), scores
 
     @override
@@ -225,6 +226,13 @@ def cut_cells(features: Tensor, centers: Tensor, side: int) -> Tensor:
     grid = (2 * places + 1) / size - 1
     sampled = functional.grid_sample(features.float(), grid.flatten(1, 2), mode="nearest", align_corners=False)
     return sampled.unflatten(2, (centers.shape[1], side)).transpose(1, 2).flatten(0, 1)
+
+
+def draw_gaussians(places: Tensor, sigma: float) -> Tensor:
+    """Return windows [B, K, 36, 36] with a Gaussian of peak 1 at each place [B, K, 2], in cells from the first."""
+    cells = torch.arange(WINDOW, device=places.device)
+    x, y = (torch.exp(-((cells - places[..., axis, None]) ** 2) / (2 * sigma**2)) for axis in (0, 1))
+    return y[..., :, None] * x[..., None, :]
 
 
 def _convolution(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
