@@ -133,8 +133,10 @@ class ImageCache:
         with ThreadPoolExecutor() as pool:
             usable = {path for path, is_whole in zip(paths, pool.map(_is_whole, paths), strict=True) if is_whole}
         whole = {key: pair for key, pair in files.items() if usable.issuperset(pair)}
-        for path in usable:
-            _touch(path)
+        # Notes that they are in use. A cache that may only be read is used all the same.
+        with suppress(OSError):
+            for path in usable:
+                os.utime(path)
         self._files |= whole
         missing = [record for record in records if _key(record) not in whole]
         if missing:
@@ -298,10 +300,3 @@ def _read_region(path: Path, record: PoseRecord) -> ImageRegion:
     part = region_bounds(record)
     pixels = _map(path)
     return ImageRegion(pixels, part.left, part.top, round((part.right - part.left) / pixels.shape[1]))
-
-
-def _touch(path: Path) -> None:
-    """Note that a file is in use."""
-    # A cache that may only be read is used all the same.
-    with suppress(OSError):
-        os.utime(path)

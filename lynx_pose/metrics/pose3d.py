@@ -99,17 +99,14 @@ def root_relative(poses: Poses, skeleton: Skeleton) -> tuple[Floats, Floats]:
         raise InputError(f"metric: errors in three dimensions are told from {ROOT}, which these keypoints lack")
     if poses.depth is None:
         raise InputError("metric: errors in three dimensions need a head that finds depth, such as head=integral3d")
-    truth = np.array([_true_points(record.points, record.source) for record in poses.records])
+    for record in poses.records:
+        if record.points is None:
+            raise InputError(f"{record.source}: has no third dimension; data=synthetic has")
+    truth = np.array([record.points for record in poses.records])
     per_metre = np.array([record.pixels_per_metre for record in poses.records], dtype=np.float64)
     found = np.concatenate([poses.keypoints, poses.depth[..., None]], axis=-1) / per_metre[:, None, None]
     root = skeleton.names.index(ROOT)
     return 1000 * (found - found[:, root, None]), 1000 * (truth - truth[:, root, None])
-
-
-def _true_points(points: Floats | None, source: str) -> Floats:
-    if points is None:
-        raise InputError(f"{source}: has no third dimension; data=synthetic has")
-    return points
 
 
 def procrustes(points: Floats, goal: Floats) -> Floats:

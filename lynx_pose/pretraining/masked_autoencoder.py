@@ -59,7 +59,9 @@ class MaskedAutoencoder(Normalized):
         """
         pixels = self.normalize(image)
         hidden = self._draw(len(image), generator).to(pixels.device)
-        errors = (self._paint(pixels, hidden) - self._targets(pixels)).square().mean(dim=-1)
+        patches = self._patches(pixels)
+        targets = (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
+        errors = (self._paint(pixels, hidden) - targets).square().mean(dim=-1)
         return errors[hidden].mean()
 
     @torch.no_grad()
@@ -104,10 +106,6 @@ class MaskedAutoencoder(Normalized):
     def _image(self, patches: Tensor, shape: torch.Size) -> Tensor:
         """Turn patches back into [B, 3, H, W]."""
         return nn.functional.fold(patches.transpose(1, 2), shape[-2:], self.patch, stride=self.patch)
-
-    def _targets(self, pixels: Tensor) -> Tensor:
-        patches = self._patches(pixels)
-        return (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
 
 
 def _sinusoids(rows: int, columns: int, width: int) -> Tensor:

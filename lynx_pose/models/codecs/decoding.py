@@ -59,8 +59,8 @@ class SecondHighest(Decoding):
     @override
     def __call__(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         cells, scores = maximum(heatmaps)
-        positions = heatmaps.flatten(2).topk(2, dim=-1).indices[..., 1]
-        second = _as_cells(positions, heatmaps)
+        positions, width = heatmaps.flatten(2).topk(2, dim=-1).indices[..., 1], heatmaps.shape[-1]
+        second = torch.stack([positions % width, positions // width], dim=-1)
         direction = functional.normalize(second - cells, dim=-1)
         return torch.where(scores[..., None] > 0, cells + 0.25 * direction, cells), scores
 
@@ -159,12 +159,6 @@ def maximum(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     cells = torch.stack([x, y], dim=-1).to(heatmaps.dtype)
     positive = values > 0
     return torch.where(positive[..., None], cells, -1.0), torch.where(positive, values, 0.0)
-
-
-def _as_cells(positions: Tensor, heatmaps: Tensor) -> Tensor:
-    """Turn positions in flattened heatmaps into x and y."""
-    width = heatmaps.shape[-1]
-    return torch.stack([positions % width, positions // width], dim=-1).to(heatmaps.dtype)
 
 
 def neighbour_difference(heatmaps: Tensor, cells: Tensor) -> Tensor:

@@ -207,7 +207,7 @@ class OffsetCodec:
         for keypoint, row, column in self._seeds(votes):
             place = np.array([column, row], dtype=np.float64) * self.stride
             place += self._at(short[keypoint], heat[keypoint], place)
-            if any(_is_same(place, pose, keypoint) for pose in poses):
+            if any(np.hypot(*(place - pose[keypoint, :2])) <= _same_within(pose) for pose in poses):
                 continue
             pose = self._grow(keypoint, place, heat, short, mid)
             if pose[:, 2].mean() >= self.min_score:
@@ -262,10 +262,6 @@ class OffsetCodec:
         rows, columns = np.array([top, top, top + 1, top + 1]), np.array([left, left + 1, left, left + 1])
         shares = np.array([(1 - right) * (1 - below), right * (1 - below), (1 - right) * below, right * below])
         return (np.minimum(rows, height - 1), np.minimum(columns, width - 1)), shares
-
-
-def _is_same(place: Floats, pose: Floats, keypoint: int) -> bool:
-    return bool(np.hypot(*(place - pose[keypoint, :2])) <= _same_within(pose))
 
 
 def _same_within(pose: Floats) -> float:

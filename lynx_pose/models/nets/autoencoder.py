@@ -33,7 +33,8 @@ class Encoder(nn.Module):
     def __init__(self, in_chans: int = 3):
         super().__init__()
         self.body = timm.create_model("resnet18", features_only=True, in_chans=in_chans)
-        self.bottleneck = BasicBlock(512, 512, stride=2, downsample=_halving(512))
+        halved = nn.Sequential(nn.Conv2d(512, 512, 1, stride=2, bias=False), nn.BatchNorm2d(512))
+        self.bottleneck = BasicBlock(512, 512, stride=2, downsample=halved)
         self.feature_info = FeatureInfo(512, 64)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -59,7 +60,8 @@ class Autoencoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder()
-        self.levels = nn.ModuleList([_convolution(512, 512)])
+        first = nn.Sequential(nn.Conv2d(512, 512, 3, padding=1, bias=False), nn.BatchNorm2d(512), nn.ReLU())
+        self.levels = nn.ModuleList([first])
         for before, width in pairwise(WIDTHS):
             shortcut = nn.Sequential(nn.Conv2d(before, width, 1, bias=False), nn.BatchNorm2d(width))
             self.levels.append(BasicBlock(before, width, downsample=shortcut if before != width else None))
@@ -100,14 +102,6 @@ def _added(number: int, map_: Tensor, skip: Tensor | None) -> Tensor:
 
 def _doubled(map_: Tensor) -> Tensor:
     return interpolate(map_, scale_factor=2.0, mode="nearest")
-
-
-def _convolution(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
-
-
-def _halving(width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(width, width, 1, stride=2, bias=False), nn.BatchNorm2d(width))
 
 
 class InterleavedNet(PoseNet):
