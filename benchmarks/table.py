@@ -1,4 +1,4 @@
-"""Prints what all benchmarks have measured on this machine as Markdown, for the README."""
+"""Prints what all benchmarks have measured on this machine as Markdown, for docs/speed.md."""
 
 import json
 
