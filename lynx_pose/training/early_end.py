@@ -1,5 +1,6 @@
 """What ends a run before its last epoch: no progress, its time, or a race in which it pauses."""
 
+import math
 from datetime import timedelta
 
 import pytorch_lightning as pl
@@ -19,7 +20,7 @@ def early_end(cfg: DictConfig) -> list[pl.Callback]:
     callbacks: list[pl.Callback] = []
     patience, hours = cfg.stop.patience, cfg.stop.after
     if patience is not None:
-        validations = (cfg.trainer.max_epochs or 0) // cfg.trainer.check_val_every_n_epoch
+        validations = math.ceil((cfg.trainer.max_epochs or 0) / cfg.trainer.check_val_every_n_epoch)
         if not 0 < patience < validations:
             raise InputError(
                 f"stop.patience={patience}: must be at least 1 and less than the run's {validations} validations"

@@ -126,7 +126,8 @@ def choose_length(train: int, val: int, rate: float, minutes: float) -> Iterator
     epochs = int(np.clip(60 * minutes / seconds, FEWEST, MOST))
     took = f"{epochs * seconds / 60:.1f} minutes at {rate:.0f} images/s, measured here on {usable_cores()} cores"
     yield Choice("model.epochs", str(epochs), f"{train} animals to train on take about {took}")
-    yield Choice("trainer.check_val_every_n_epoch", str(max(1, epochs // 10)), "ten validations, the last at the end")
+    every = str(max(1, epochs // 10))
+    yield Choice("trainer.check_val_every_n_epoch", every, "about ten validations, the last at the end")
 
 
 def training_rate(size: str, keypoints: int) -> float:

@@ -25,14 +25,12 @@ def make_trainer(cfg: DictConfig, environment: ClusterEnvironment, **options: An
     plugins = [environment, *options.pop("plugins", [])]
     # The user's before ours: the last checkpoint of an epoch holds what all callbacks made of it.
     own = [instantiate(callback) for callback in cfg.trainer.get("callbacks") or []]
-    callbacks = [*own, *options.pop("callbacks", [])]
+    callbacks = [FinalValidation(), *own, *options.pop("callbacks", [])]
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         plugins=plugins,
         callbacks=callbacks,
         precision=choose_precision(cfg.trainer),
-        # A run of fewer epochs is validated once, at its end.
-        check_val_every_n_epoch=min(cfg.trainer.check_val_every_n_epoch, max(1, cfg.trainer.max_epochs or 1)),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         log_every_n_steps=1,
@@ -41,6 +39,15 @@ def make_trainer(cfg: DictConfig, environment: ClusterEnvironment, **options: An
         **external_devices(environment),
     )
     return trainer
+
+
+class FinalValidation(pl.Callback):
+    """Validates after the last epoch too, where `trainer.check_val_every_n_epoch` passes it by."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Let Lightning validate after every epoch from the last one on."""
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
 
 
 def choose_precision(trainer: DictConfig) -> str:

@@ -53,6 +53,12 @@ def test_a_run_ends_early_and_says_why(data, tmp_path, option, epochs, reason):
     assert list((tmp_path / "run").rglob("lightning_logs/*/metrics.csv"))
 
 
+def test_the_last_epoch_is_validated_whatever_comes_between(data, tmp_path):
+    options = ["trainer.max_epochs=5", "trainer.check_val_every_n_epoch=2", "hydra.run.dir=run"]
+    run("train", "data=lynx", f"data.root={data}", *SMALL, *options, cwd=tmp_path)
+    assert [bool(row["val/AP"]) for row in rows(tmp_path / "run")] == [False, True, False, True, True]
+
+
 def _cfg(*overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", overrides=["model=tiny", "model.input_size=[64,64]", "data.cache=none", *overrides])
