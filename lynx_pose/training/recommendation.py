@@ -120,7 +120,7 @@ def choose_augmentation(annotations: Annotations, train: Sequence[PoseRecord]) -
 
 
 def choose_length(train: int, val: int, rate: float, minutes: float) -> Iterator[Choice]:
-    """Choose as many epochs as fit into the time, with ten validations among them."""
+    """Choose as many epochs as fit into the time, with about ten validations among them."""
     # Validation computes no gradients, and each crop twice.
     seconds = train / rate + 0.1 * val / rate
     epochs = int(np.clip(60 * minutes / seconds, FEWEST, MOST))
