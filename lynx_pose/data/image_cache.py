@@ -133,9 +133,9 @@ class ImageCache:
         with ThreadPoolExecutor() as pool:
             usable = {path for path, is_whole in zip(paths, pool.map(_is_whole, paths), strict=True) if is_whole}
         whole = {key: pair for key, pair in files.items() if usable.issuperset(pair)}
-        # Notes that they are in use. A cache that may only be read is used all the same.
-        with suppress(OSError):
-            for path in usable:
+        for path in usable:
+            # Notes that it is in use. A cache that may only be read is used all the same.
+            with suppress(OSError):
                 os.utime(path)
         self._files |= whole
         missing = [record for record in records if _key(record) not in whole]

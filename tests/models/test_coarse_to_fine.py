@@ -80,7 +80,7 @@ def test_the_flip_test_averages_the_coarse_maps_alone():
 
 
 def test_a_maximum_far_from_where_training_looked_counts_less(monkeypatch):
-    """A false one 15 pixels away is higher; training moved windows by 4 pixels, with deviation."""
+    """A false one 15 pixels away is higher; training moved windows with a deviation of 4 pixels."""
     head = _net().eval().head
     coarse = torch.full((1, 5, 8, 8), -1.0)
     coarse[:, :, 3, 4] = 0.8
