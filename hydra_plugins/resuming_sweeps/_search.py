@@ -223,8 +223,9 @@ def unsettled_trials(study: Study, folder: Path) -> list[FrozenTrial]:
 
 def trial_overrides(trial: FrozenTrial | optuna.Trial) -> list[str]:
     """Return a trial's options, as on a command line."""
-    shown = {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in trial.params.items()}
-    return [f"{key}={value}" for key, value in shown.items()]
+    return [
+        f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in trial.params.items()
+    ]
 
 
 def tell_results(study: Study, folder: Path, application: Application, ended: bool) -> None:

@@ -90,8 +90,8 @@ class CoarseToFineHead(PoseHead):
     """Coarse heatmaps, and a small network that looks again at a window around each of their maxima.
 
     In training the windows lie around the true places, moved at random, so that both learn from the start. In
-    prediction they are multiplied by the density of that movement (ours): convolutions do not know where in a window
-    they are, and a false maximum near its edge would count as much as the true one in its middle.
+    prediction they are multiplied by a Gaussian of that movement's deviation (ours): convolutions do not know where in
+    a window they are, and a false maximum near its edge would count as much as the true one in its middle.
 
     Args:
         in_channels: of the coarse features.
